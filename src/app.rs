@@ -1,0 +1,288 @@
+//! The composition root: the services wired together, and the one entry for a request, whatever chat it comes from.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::actor::{Actor, ActorId, Caller};
+use crate::audit::{self, Entry, Outcome};
+use crate::circleci::CircleCi;
+use crate::command::{self, Arguments, Command, Path};
+use crate::complete::Branches;
+use crate::db::{Db, DbError};
+use crate::deploy::{Deploy, Deploys};
+use crate::id::{GuildId, InteractionId, MessageId, UserId};
+use crate::permission::Permissions;
+use crate::refusal::Refusal;
+use crate::reply::{Reply, Text};
+use crate::repo::{Branch, EnvironmentName, RepoName, Repos};
+use crate::time::{Clock, Timestamp};
+use crate::{notice, text};
+
+/// How many interactions are remembered, so that one delivered twice in a row is not begun twice.
+const REMEMBERED_MAX: usize = 4_096;
+
+/// Slipway's services.
+pub struct App {
+    /// The rules.
+    pub permissions: Permissions,
+    /// The repositories.
+    pub repos: Repos,
+    /// The deploys.
+    pub deploys: Deploys,
+    /// What completes a branch.
+    pub branches: Branches,
+    /// The time.
+    pub clock: Clock,
+    /// Canceled when Slipway stops: no new work is taken from then on.
+    pub stopping: CancellationToken,
+    db: Db,
+    circleci: CircleCi,
+    v1_triggers_end: notice::Remembered,
+    remembered: Mutex<Remembered>,
+    unfinished: Mutex<Vec<Deploy>>,
+}
+
+/// What somebody asks for.
+#[derive(Debug)]
+pub struct Request {
+    /// The interaction, where the chat may deliver it twice.
+    pub interaction: Option<InteractionId>,
+    /// The words of the command.
+    pub path: Path,
+    /// Its arguments.
+    pub arguments: Arguments,
+    /// Who asks, and where.
+    pub caller: Caller,
+}
+
+/// Who sees an answer. A chat may be unable to change it after the acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Everyone in the channel.
+    Public,
+    /// The person who asked.
+    Ephemeral,
+}
+
+/// What the acknowledgement made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Seen {
+    /// The message that answers from now on, where the chat has such.
+    pub message: Option<MessageId>,
+}
+
+/// Why nothing may be done: the acknowledgement was not accepted, or was by an earlier delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// Nobody will see an answer.
+    Nobody,
+    /// Another delivery of the same request has been acknowledged.
+    Before,
+}
+
+/// Where a request comes from and its answers go.
+pub trait Chat: Send + Sync {
+    /// Tells the person that the request has arrived. Once it has, it isn't told again and the first visibility stays.
+    fn acknowledge(&self, visibility: Visibility) -> impl Future<Output = Result<Seen, Unseen>> + Send;
+
+    /// Shows `reply` in place of what was shown before. A chat that fails to says so in its log: what was done is done.
+    fn answer(&self, reply: &Reply) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a request was not carried out to its end.
+#[derive(Debug)]
+pub enum NotDone {
+    /// It is refused.
+    Refused(Refusal),
+    /// The acknowledgement was not accepted.
+    Unseen(Unseen),
+    /// The same interaction was carried out before.
+    Before,
+}
+
+impl From<Refusal> for NotDone {
+    fn from(refusal: Refusal) -> Self {
+        NotDone::Refused(refusal)
+    }
+}
+
+impl From<Unseen> for NotDone {
+    fn from(unseen: Unseen) -> Self {
+        NotDone::Unseen(unseen)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// It was carried out.
+    Done,
+    /// It was refused, and the person was told why.
+    Refused,
+    /// Nobody saw the acknowledgement, so nothing was done.
+    Unseen,
+    /// It had been carried out before, so nothing was done.
+    Before,
+}
+
+impl App {
+    /// Wires the services together; they stop at `stopping`. `token_names` are the suffixes of `CIRCLE_API_PROJECT_TOKEN_…` that are set.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn new(
+        db: Db,
+        circleci: CircleCi,
+        owners: Vec<UserId>,
+        token_names: HashSet<String>,
+        clock: Clock,
+        stopping: CancellationToken,
+    ) -> Result<Arc<Self>, DbError> {
+        let permissions = Permissions::new(db.clone(), owners.into(), clock.clone());
+        let repos = Repos::new(db.clone(), permissions.clone(), clock.clone(), token_names);
+        let deploys = Deploys::new(db.clone(), permissions.clone(), repos.clone(), circleci.clone(), clock.clone());
+        Ok(Arc::new(Self {
+            branches: Branches::new(circleci.clone()),
+            v1_triggers_end: notice::Remembered::v1_triggers_end(&db).await?,
+            stopping,
+            remembered: Mutex::default(),
+            // Read before any new one is recorded.
+            unfinished: Mutex::new(deploys.unfinished().await?),
+            permissions,
+            repos,
+            deploys,
+            clock,
+            db,
+            circleci,
+        }))
+    }
+
+    /// Carries out a request, or tells the person why not.
+    pub async fn handle<C: Chat>(&self, request: &Request, chat: &C) -> Handled {
+        if request.interaction.is_some_and(|id| !self.remember(id)) {
+            return Handled::Before;
+        }
+        match self.carry_out(request, chat).await {
+            Ok(()) => Handled::Done,
+            Err(NotDone::Unseen(Unseen::Nobody)) => {
+                tracing::warn!(command = %request.path.join(" "), "Nobody saw the acknowledgement, so nothing was done");
+                Handled::Unseen
+            }
+            Err(NotDone::Before | NotDone::Unseen(Unseen::Before)) => {
+                tracing::info!(command = %request.path.join(" "), "A request was delivered again and not carried out again");
+                Handled::Before
+            }
+            Err(NotDone::Refused(refusal)) => self.refuse(request, chat, &refusal).await,
+        }
+    }
+
+    /// Does once, at the start of the bot, what must outlive it: notes the act, and what CircleCI has said of API v1.1.
+    pub async fn record_process(&self, action: audit::Action) -> Result<(), DbError> {
+        let slipway = Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: Vec::new() };
+        let mut tx = self.db.begin().await?;
+        let entry = Entry::new(GuildId::PROCESS, self.clock.now(), &slipway, action, Outcome::Allowed)
+            .detail(serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
+        audit::append(&mut tx, &entry).await?;
+        tx.commit().await.map_err(DbError::from)
+    }
+
+    /// Remembers the day on which API v1.1's triggers end whenever CircleCI names it; runs until Slipway stops.
+    pub async fn watch_v1_triggers_end(&self) {
+        self.v1_triggers_end.follow(&self.db, self.circleci.sunset(), &self.stopping).await;
+    }
+
+    /// The day on which API v1.1's triggers end, as far as it is known.
+    pub fn v1_triggers_end(&self) -> Timestamp {
+        self.v1_triggers_end.get()
+    }
+
+    /// The deploys whose sending the last stop interrupted; each is given out once.
+    pub fn take_unfinished(&self) -> Vec<Deploy> {
+        std::mem::take(&mut self.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The database, for what starts and stops the bot.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    async fn carry_out<C: Chat>(&self, request: &Request, chat: &C) -> Result<(), NotDone> {
+        if self.stopping.is_cancelled() {
+            return Err(Refusal::Stopping.into());
+        }
+        match command::parse(&request.path, &request.arguments)? {
+            Command::Deploy(deploy) => deploy.run(self, request, chat).await,
+            Command::Private(command) => {
+                chat.acknowledge(Visibility::Ephemeral).await?;
+                chat.answer(&command.run(self, &request.caller).await?).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Acknowledges first, as everywhere; then records the refusal; then tells it.
+    async fn refuse<C: Chat>(&self, request: &Request, chat: &C, refusal: &Refusal) -> Handled {
+        if chat.acknowledge(Visibility::Ephemeral).await.is_err() {
+            return Handled::Unseen;
+        }
+        let mut reply = refusal.reply();
+        if let Err(error) = self.record_refusal(request, refusal).await {
+            tracing::error!(command = %request.path.join(" "), "A refusal could not be recorded: {error}");
+            if !matches!(refusal, Refusal::Database(_)) {
+                reply.body =
+                    std::mem::take(&mut reply.body).then(Text::of(format!(" (This could not be recorded: {error})")));
+            }
+        }
+        chat.answer(&reply).await;
+        Handled::Refused
+    }
+
+    async fn record_refusal(&self, request: &Request, refusal: &Refusal) -> Result<(), DbError> {
+        let Some(action) = command::denied_action(&request.path) else { return Ok(()) };
+        let outcome = if matches!(refusal, Refusal::Database(_)) { Outcome::Error } else { Outcome::Denied };
+        let Caller { guild, channel, actor } = &request.caller;
+        let mut tx = self.db.begin().await?;
+        self.permissions.ensure_guild(&mut tx, *guild).await?;
+        let mut detail = refusal.detail();
+        detail["command"] = request.path.join(" ").into();
+        let entry = Entry {
+            channel: *channel,
+            // Only what parses stands in the columns; the rest is in `detail`, clipped, and can be erased.
+            repo: parsed::<RepoName>(&request.arguments, &["repo", "name"]),
+            branch: parsed::<Branch>(&request.arguments, &["branch"]),
+            environment: parsed::<EnvironmentName>(&request.arguments, &["environment"]),
+            reason: request.arguments.text("reason").map(|reason| text::clip(reason, 500).into_owned()),
+            detail: Some(detail),
+            ..Entry::new(*guild, self.clock.now(), actor, action, outcome)
+        };
+        audit::append(&mut tx, &entry).await?;
+        tx.commit().await.map_err(DbError::from)
+    }
+
+    /// Remembers an interaction; whether it is new.
+    fn remember(&self, id: InteractionId) -> bool {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !remembered.ids.insert(id) {
+            return false;
+        }
+        remembered.order.push_back(id);
+        if remembered.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = remembered.order.pop_front()
+        {
+            remembered.ids.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[derive(Default)]
+struct Remembered {
+    ids: HashSet<InteractionId>,
+    order: VecDeque<InteractionId>,
+}
+
+fn parsed<T: std::str::FromStr + ToString>(arguments: &Arguments, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| arguments.text(name)?.parse::<T>().ok()).map(|value| value.to_string())
+}

@@ -1,0 +1,228 @@
+//! What one audit entry says: who did what, where, when and with which outcome. Knows nothing of chains, SQL and who asks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::actor::{Actor, ActorId};
+use crate::id::{ChannelId, DeployId, GuildId};
+use crate::time::Timestamp;
+
+/// Makes an enum of words: one table gives the variants, what people read and write, and the way back.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every one, in the order in which they are offered.
+            pub const ALL: &[$name] = &[$($name::$variant,)*];
+
+            /// The word, as the log keeps it and people write it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                $name::ALL.iter().copied().find(|known| known.as_str() == word).ok_or(UnknownWord)
+            }
+        }
+    };
+}
+
+/// A word that is not in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("That word isn't known to the audit log.")]
+pub struct UnknownWord;
+
+words! {
+    /// What was done: a category, a dot and a word. Words are only ever added: old entries keep theirs.
+    Action {
+        /// Somebody asked for a deploy, and it was recorded before anything was sent.
+        DeployRequested = "deploy.requested",
+        /// A deploy was refused: not permitted, or asked for in a way that can't be done.
+        DeployDenied = "deploy.denied",
+        /// CircleCI took the trigger.
+        DeployTriggered = "deploy.triggered",
+        /// A deploy came to its end; the outcome is the state it ended in.
+        DeployFinished = "deploy.finished",
+        /// A rule was added.
+        PermissionGranted = "permission.granted",
+        /// A rule was removed.
+        PermissionRevoked = "permission.revoked",
+        /// A change to the rules, or a look at them, was refused.
+        PermissionDenied = "permission.denied",
+        /// A repository was registered.
+        RepoAdded = "repo.added",
+        /// A repository was removed.
+        RepoRemoved = "repo.removed",
+        /// A change to the repositories, or a look at them, was refused.
+        RepoDenied = "repo.denied",
+        /// The process began its work.
+        SlipwayStarted = "slipway.started",
+        /// The process ended its work in good order.
+        SlipwayStopped = "slipway.stopped",
+    }
+}
+
+impl Action {
+    /// What stands before the dot.
+    pub fn category(self) -> &'static str {
+        self.as_str().split_once('.').map_or(self.as_str(), |(category, _)| category)
+    }
+}
+
+words! {
+    /// How it came out: allowed, denied or error; for `deploy.finished` the state in which the deploy ended.
+    Outcome {
+        /// It was permitted, and done.
+        Allowed = "allowed",
+        /// It was refused.
+        Denied = "denied",
+        /// It was permitted and went wrong.
+        Error = "error",
+        /// The build succeeded.
+        Succeeded = "succeeded",
+        /// The build failed.
+        Failed = "failed",
+        /// The build was canceled.
+        Canceled = "canceled",
+        /// An approver said no.
+        Rejected = "rejected",
+        /// CircleCI said no.
+        Refused = "refused",
+        /// Approval never came.
+        Expired = "expired",
+        /// CircleCI may or may not have taken it.
+        Unknown = "unknown",
+    }
+}
+
+/// One act, ready to be appended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Whose chain it belongs to; [`GuildId::PROCESS`] for acts that concern no guild.
+    pub guild: GuildId,
+    /// When.
+    pub at: Timestamp,
+    /// The channel in which it was asked for.
+    pub channel: Option<ChannelId>,
+    /// Who did it.
+    pub actor: ActorId,
+    /// What they were called then.
+    pub actor_name: String,
+    /// What was done.
+    pub action: Action,
+    /// The repository, as it was written: a refused request may hold anything here and in the next three.
+    pub repo: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// The commit.
+    pub revision: Option<String>,
+    /// The deploy's number in its guild.
+    pub deploy: Option<DeployId>,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The reason that was given, or why it was refused.
+    pub reason: Option<String>,
+    /// Whatever else belongs to it. Numbers in it are JavaScript's (RFC 8785): ids stand as strings.
+    pub detail: Option<Value>,
+}
+
+impl Entry {
+    /// An entry that says who did what, with which outcome, and nothing more yet.
+    pub fn new(guild: GuildId, at: Timestamp, actor: &Actor, action: Action, outcome: Outcome) -> Self {
+        Self {
+            guild,
+            at,
+            channel: None,
+            actor: actor.id.clone(),
+            actor_name: actor.name.clone(),
+            action,
+            repo: None,
+            environment: None,
+            branch: None,
+            revision: None,
+            deploy: None,
+            outcome,
+            reason: None,
+            detail: None,
+        }
+    }
+
+    /// Adds the channel, where there is one.
+    pub fn channel(self, channel: impl Into<Option<ChannelId>>) -> Self {
+        Self { channel: channel.into(), ..self }
+    }
+
+    /// Adds the repository.
+    pub fn repo(self, repo: impl fmt::Display) -> Self {
+        Self { repo: Some(repo.to_string()), ..self }
+    }
+
+    /// Adds the environment.
+    pub fn environment(self, environment: impl fmt::Display) -> Self {
+        Self { environment: Some(environment.to_string()), ..self }
+    }
+
+    /// Adds the branch.
+    pub fn branch(self, branch: impl fmt::Display) -> Self {
+        Self { branch: Some(branch.to_string()), ..self }
+    }
+
+    /// Adds the commit, where one was named.
+    pub fn revision(self, revision: Option<impl fmt::Display>) -> Self {
+        Self { revision: revision.map(|revision| revision.to_string()), ..self }
+    }
+
+    /// Adds the deploy's number.
+    pub fn deploy(self, deploy: impl Into<Option<DeployId>>) -> Self {
+        Self { deploy: deploy.into(), ..self }
+    }
+
+    /// Adds the reason, where one was given.
+    pub fn reason(self, reason: Option<impl fmt::Display>) -> Self {
+        Self { reason: reason.map(|reason| reason.to_string()), ..self }
+    }
+
+    /// Adds whatever else belongs to it.
+    pub fn detail(self, detail: Value) -> Self {
+        Self { detail: Some(detail), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_is_a_category_and_a_word_and_reads_back() {
+        for action in Action::ALL {
+            let (category, word) = action.as_str().split_once('.').unwrap();
+            assert!(!category.is_empty() && !word.is_empty() && !word.contains('.'));
+            assert!(action.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.'));
+            assert_eq!(action.as_str().parse(), Ok(*action));
+            assert_eq!(action.category(), category);
+        }
+        assert_eq!("deploy.invented".parse::<Action>(), Err(UnknownWord));
+        assert_eq!("succeeded".parse(), Ok(Outcome::Succeeded));
+    }
+}

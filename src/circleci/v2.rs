@@ -1,0 +1,384 @@
+//! API v2: a pipeline of a branch, with typed parameters.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::address::{Slug, Version};
+use super::client::{Call, Http, refusal_kind};
+use super::definition::{self, Definition, Undecided};
+use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
+use super::pipeline::{self, Kinship};
+use super::v1::{SKEW, SUBJECT_UNITS_MAX, WORD_UNITS_MAX};
+use super::{Claimed, Generation, Look, Order, Project, Run, RunId, check_revision, said};
+use crate::repo::{Branch, Revision, Trigger};
+use crate::time::Timestamp;
+
+/// How many pages of pipelines are listed to find a lost one.
+const LOOK_PAGES_MAX: usize = 3;
+/// How many pipelines are read one by one in a look.
+const READ_MAX: usize = 15;
+/// How many pages of a pipeline's workflows are read.
+const WORKFLOW_PAGES_MAX: usize = 5;
+/// How many pages of recent pipelines are read for the names of branches.
+const BRANCH_PAGES_MAX: usize = 2;
+/// How many branches are kept; Insights tells of no more.
+const BRANCHES_MAX: usize = 5_000;
+/// The longest page token that is sent back, in bytes.
+const PAGE_TOKEN_BYTES_MAX: usize = 4_096;
+/// How many projects' definitions are remembered.
+const KNOWN_MAX: usize = 1_000;
+
+/// Pipelines of API v2.
+pub(super) struct Pipelines {
+    http: Arc<Http>,
+    /// The login of the token's owner.
+    login: OnceCell<String>,
+    known: Mutex<HashMap<Slug, (Timestamp, Ways)>>,
+}
+
+/// The ways in which a project's pipelines can be run.
+#[derive(Debug, Clone)]
+enum Ways {
+    /// `pipeline/run`, with one of these definitions.
+    Definitions(Arc<[Definition]>),
+    /// A server without definitions: the classic `pipeline`.
+    Classic,
+}
+
+impl Generation for Pipelines {
+    type Id = Uuid;
+
+    async fn trigger(&self, order: &Order) -> Result<Run, TriggerError> {
+        check_revision(&order.project, &order.trigger, order.revision.as_ref(), &order.parameters)
+            .map_err(TriggerError::Refused)?;
+        let project = &order.project;
+        let slug = slug(project).map_err(TriggerError::Refused)?;
+        let ways = self.ways(project, &slug).await?;
+        let (path, body): (&[&str], _) = match choose(order, &ways).map_err(TriggerError::Refused)? {
+            Choice::Run(definition) => (&["pipeline", "run"], run_body(order, definition)),
+            Choice::Classic => (&["pipeline"], classic_body(order)),
+        };
+        let answer = self.http.post(&self.in_project(project, &slug, path, &[]), &body).await?;
+        // CircleCI answers 201 to what it runs. Its own command line takes any other 2xx for nothing started.
+        if answer.status == 201 {
+            let pipeline = answer.json().ok_or_else(|| error::lost(error::unreadable()))?;
+            return self.run(&slug, &pipeline, &[]).ok_or_else(|| error::lost(error::unreadable()));
+        }
+        self.known().remove(&slug);
+        let said = self.http.said(&answer);
+        let heard = said.as_deref().unwrap_or_default();
+        let about = About { names: mentioned(order, heard), ..about(project) };
+        Err(TriggerError::Refused(Refusal::new(kind(answer.status, heard), Some(answer.status), &about, said)))
+    }
+
+    async fn look(
+        &self,
+        order: &Order,
+        claimed: Claimed<'_>,
+        ruled_out: &mut HashSet<Uuid>,
+    ) -> Result<Look, ReadError> {
+        let project = &order.project;
+        let slug = slug(project).map_err(ReadError::Refused)?;
+        let login = self.login(project).await?;
+        let since = order.requested_at.minus(SKEW);
+        let call = self.in_project(project, &slug, &["pipeline"], &[("branch", order.branch.as_str())]);
+        // Newest first: what follows an older one is older still.
+        let goes_on = |items: &[Value]| items.last().and_then(pipeline::created).is_none_or(|created| created >= since);
+        let listed = self.pages(&call, LOOK_PAGES_MAX, goes_on).await?;
+        let candidates: Vec<_> = listed
+            .iter()
+            .filter_map(|listed| pipeline::candidate(listed, login, order.branch.as_str(), since))
+            .filter(|(id, number)| !ruled_out.contains(id) && !claimed(&RunId::Pipeline { id: *id, number: *number }))
+            .take(READ_MAX)
+            .collect();
+
+        let mut look = Look::default();
+        for (id, _) in candidates {
+            let pipeline = self.pipeline(project, id).await?;
+            let Some(run) = self.run(&slug, &pipeline, &[]) else { continue };
+            match pipeline::kinship(&pipeline, order) {
+                Kinship::Certain => look.certain.push(run),
+                Kinship::Likely => look.likely.push(run),
+                Kinship::Other => {
+                    ruled_out.insert(id);
+                }
+            }
+        }
+        Ok(look)
+    }
+
+    async fn read(&self, project: &Project, id: Uuid) -> Result<Run, ReadError> {
+        let slug = slug(project).map_err(ReadError::Refused)?;
+        let pipeline = self.pipeline(project, id).await.map_err(|error| match error {
+            ReadError::Refused(refusal) if refusal.kind == RefusalKind::NotFound => {
+                let (kind, status) = (RefusalKind::RunNotFound, refusal.status);
+                ReadError::Refused(Refusal::new(kind, status, &about(project), refusal.said))
+            }
+            error => error,
+        })?;
+        let id = id.to_string();
+        let call = self.call(project, vec!["pipeline", &id, "workflow"], &[]);
+        let workflows = self.pages(&call, WORKFLOW_PAGES_MAX, |_| true).await?;
+        self.run(&slug, &pipeline, &workflows).ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })
+    }
+}
+
+impl Pipelines {
+    pub(super) fn new(http: Arc<Http>) -> Self {
+        Self { http, login: OnceCell::new(), known: Mutex::default() }
+    }
+
+    /// The branches of recent pipelines, then those that Insights knows; an error only when neither can be read.
+    pub(super) async fn branches(&self, project: &Project) -> Result<Vec<Branch>, ReadError> {
+        let slug = slug(project).map_err(ReadError::Refused)?;
+        let recent_call = self.in_project(project, &slug, &["pipeline"], &[]);
+        let mut segments = vec!["insights"];
+        segments.extend(slug.segments());
+        segments.push("branches");
+        let insights_call = self.call(project, segments, &[]);
+        let (recent, insights) =
+            tokio::join!(self.pages(&recent_call, BRANCH_PAGES_MAX, |_| true), self.http.get_json(&insights_call));
+        let (recent, insights) = match (recent, insights) {
+            (Err(error), Err(_)) => return Err(error),
+            (recent, insights) => (recent.unwrap_or_default(), insights.unwrap_or_default()),
+        };
+        let known = insights.get("branches").and_then(Value::as_array);
+        let names = recent.iter().filter_map(pipeline::branch);
+        let names = names.chain(known.into_iter().flatten().filter_map(Value::as_str));
+        let mut seen = HashSet::new();
+        let branches =
+            names.filter_map(|name| name.parse::<Branch>().ok()).filter(|branch| seen.insert(branch.clone()));
+        Ok(branches.take(BRANCHES_MAX).collect())
+    }
+
+    /// How the project's pipelines can be run: asked once in some minutes. Only reads tell, never a trial run.
+    async fn ways(&self, project: &Project, slug: &Slug) -> Result<Ways, TriggerError> {
+        let now = self.http.clock.now();
+        if let Some((at, ways)) = self.known().get(slug)
+            && now.since(*at) < self.http.patience.definitions
+        {
+            return Ok(ways.clone());
+        }
+        let found = self.http.get_json(&self.in_project(project, slug, &[], &[])).await?;
+        let id: Uuid = found
+            .get("id")
+            .and_then(Value::as_str)
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| error::not_sent(error::unreadable()))?;
+        let id = id.to_string();
+        let call = self.call(project, vec!["projects", &id, "pipeline-definitions"], &[]);
+        let ways = match self.http.get_json(&call).await {
+            Ok(answer) => {
+                let definitions = definition::read(&answer).ok_or_else(|| error::not_sent(error::unreadable()))?;
+                Ways::Definitions(definitions.into())
+            }
+            // A server answers 404, or 500 as to some other paths that only the cloud has.
+            Err(ReadError::Refused(refusal)) if refusal.status == Some(404) => Ways::Classic,
+            Err(ReadError::Unavailable { status: Some(500), .. }) => Ways::Classic,
+            Err(error) => return Err(error.into()),
+        };
+        let mut known = self.known();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(slug.clone(), (now, ways.clone()));
+        Ok(ways)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Slug, (Timestamp, Ways)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn login(&self, project: &Project) -> Result<&str, ReadError> {
+        let ask = || async {
+            let me = self.http.get_json(&self.call(project, vec!["me"], &[])).await?;
+            let login = me.get("login").and_then(Value::as_str).map(str::to_owned);
+            login.ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })
+        };
+        self.login.get_or_try_init(ask).await.map(String::as_str)
+    }
+
+    async fn pipeline(&self, project: &Project, id: Uuid) -> Result<Value, ReadError> {
+        self.http.get_json(&self.call(project, vec!["pipeline", &id.to_string()], &[])).await
+    }
+
+    /// The items of a paged list, while there are pages, `pages_max` is not reached and the last page calls for more.
+    async fn pages(
+        &self,
+        call: &Call<'_>,
+        pages_max: usize,
+        more: impl Fn(&[Value]) -> bool,
+    ) -> Result<Vec<Value>, ReadError> {
+        let (mut items, mut token) = (Vec::new(), None::<String>);
+        for _ in 0..pages_max {
+            let mut query = call.query.clone();
+            query.extend(token.as_deref().map(|token| ("page-token", token)));
+            let (segments, credential) = (call.segments.clone(), call.credential.clone());
+            let page = Call { version: call.version, segments, query, credential, project: call.project };
+            let mut page = self.http.get_json(&page).await?;
+            let Some(Value::Array(new)) = page.get_mut("items").map(Value::take) else {
+                return Err(ReadError::Unreadable { why: error::unreadable() });
+            };
+            let go_on = more(&new);
+            items.extend(new);
+            token = page.get("next_page_token").and_then(Value::as_str).map(str::to_owned);
+            let named = token.as_ref().is_some_and(|token| !token.is_empty() && token.len() <= PAGE_TOKEN_BYTES_MAX);
+            if !go_on || !named {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    fn in_project<'a>(
+        &'a self,
+        project: &'a Project,
+        slug: &'a Slug,
+        rest: &[&'a str],
+        query: &[(&'static str, &'a str)],
+    ) -> Call<'a> {
+        // The three parts of a slug are segments of their own: as one with `%2F`, `pipeline/run` answers 404.
+        let mut segments = vec!["project"];
+        segments.extend(slug.segments());
+        segments.extend_from_slice(rest);
+        self.call(project, segments, query)
+    }
+
+    fn call<'a>(&'a self, project: &'a Project, segments: Vec<&'a str>, query: &[(&'static str, &'a str)]) -> Call<'a> {
+        Call { version: Version::V2, segments, query: query.to_vec(), credential: self.http.access.user(), project }
+    }
+
+    fn run(&self, slug: &Slug, pipeline: &Value, workflows: &[Value]) -> Option<Run> {
+        let (id, number) = pipeline::identify(pipeline)?;
+        let text = |pointer: &str| pipeline.pointer(pointer).and_then(Value::as_str);
+        let (status, word) = pipeline::status(text("/state").unwrap_or("unknown"), workflows);
+        Some(Run {
+            id: RunId::Pipeline { id, number },
+            url: Some(self.http.root.pipeline_page(slug, number)),
+            status,
+            status_word: said::word(&word, WORD_UNITS_MAX),
+            revision: text("/vcs/revision").and_then(|revision| revision.parse::<Revision>().ok()),
+            subject: text("/vcs/commit/subject").map(|subject| said::word(subject, SUBJECT_UNITS_MAX)),
+        })
+    }
+}
+
+/// How one order is run.
+enum Choice {
+    Run(Option<Uuid>),
+    Classic,
+}
+
+fn choose(order: &Order, ways: &Ways) -> Result<Choice, Refusal> {
+    let wanted = match &order.trigger {
+        Trigger::Pipeline { definition } => definition.as_deref(),
+        Trigger::Job(_) => None,
+    };
+    let refuse = |kind, said| Refusal::new(kind, None, &about(&order.project), said);
+    match ways {
+        // The classic trigger would run another configuration than the one that was named.
+        Ways::Classic if wanted.is_some() => Err(refuse(RefusalKind::DefinitionsUnknown, None)),
+        Ways::Classic => Ok(Choice::Classic),
+        Ways::Definitions(definitions) => {
+            definition::choose(wanted, definitions).map(Choice::Run).map_err(|undecided| {
+                let kind = match undecided {
+                    Undecided::Ambiguous if wanted.is_none() => RefusalKind::DefinitionAmbiguous,
+                    Undecided::Ambiguous | Undecided::NotFound => RefusalKind::DefinitionNotFound,
+                };
+                refuse(kind, definition::listed(definitions))
+            })
+        }
+    }
+}
+
+fn run_body(order: &Order, definition: Option<Uuid>) -> Value {
+    let branch = order.branch.as_str();
+    let mut body = json!({ "config": { "branch": branch }, "checkout": { "branch": branch } });
+    if let Some(definition) = definition {
+        body["definition_id"] = definition.to_string().into();
+    }
+    with_parameters(body, order)
+}
+
+fn classic_body(order: &Order) -> Value {
+    with_parameters(json!({ "branch": order.branch.as_str() }), order)
+}
+
+/// Only parameters that are declared are taken, so an order without any says nothing of them.
+fn with_parameters(mut body: Value, order: &Order) -> Value {
+    if !order.parameters.is_empty() {
+        let parameters = order.parameters.iter().map(|known| (known.name.clone(), Value::from(&known.value)));
+        body["parameters"] = Value::Object(parameters.collect::<Map<_, _>>());
+    }
+    body
+}
+
+fn slug(project: &Project) -> Result<Slug, Refusal> {
+    Slug::of(project).ok_or_else(|| Refusal::new(RefusalKind::Slug, None, &about(project), None))
+}
+
+fn about(project: &Project) -> About<'_> {
+    About { project, variable: super::access::USER_TOKEN, names: vec![] }
+}
+
+/// The order's parameters whose names stand in what CircleCI says.
+fn mentioned<'a>(order: &'a Order, said: &str) -> Vec<&'a str> {
+    let words: HashSet<_> = said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)).collect();
+    order.parameters.iter().map(|known| known.name.as_str()).filter(|name| words.contains(name)).collect()
+}
+
+/// What kind of no it is, by the status and the words that go with it.
+fn kind(status: u16, said: &str) -> RefusalKind {
+    let said = said.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let missing = || says(&["not found", "not exist", "unknown", "no such"]);
+    match status {
+        200..300 => RefusalKind::NothingStarted,
+        401 => RefusalKind::Unauthorized,
+        400 | 404 if says(&["branch"]) && missing() => RefusalKind::BranchNotFound,
+        400 if says(&["unexpected argument", "undeclared", "not declared", "undefined parameter"])
+            || (says(&["parameter"]) && (missing() || says(&["unexpected", "not defined"]))) =>
+        {
+            RefusalKind::ParameterUndeclared
+        }
+        400 if says(&["type error"])
+            || (says(&["parameter", "argument"]) && says(&["type", "expected", "must be"])) =>
+        {
+            RefusalKind::ParameterType
+        }
+        400 if says(&["permission denied"]) => RefusalKind::Forbidden,
+        _ => refusal_kind(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_no_is_told_by_its_words() {
+        assert_eq!(kind(400, "Branch not found"), RefusalKind::BranchNotFound);
+        assert_eq!(kind(400, "Unexpected argument(s): tag, x"), RefusalKind::ParameterUndeclared);
+        assert_eq!(kind(400, "Unknown pipeline parameter: tag"), RefusalKind::ParameterUndeclared);
+        assert_eq!(kind(400, "Type error for argument tag: expected type: boolean"), RefusalKind::ParameterType);
+        assert_eq!(kind(400, "Parameter tag must be an integer"), RefusalKind::ParameterType);
+        assert_eq!(kind(404, "Project not found."), RefusalKind::NotFound);
+        assert_eq!(kind(400, "Unexpected request body provided."), RefusalKind::Other);
+        assert_eq!(kind(202, "Branch not found"), RefusalKind::NothingStarted);
+        assert_eq!(kind(401, ""), RefusalKind::Unauthorized);
+        assert_eq!(kind(403, ""), RefusalKind::Forbidden);
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_panic(said in "\\PC{0,60}", status in 200u16..500) {
+            let _ = kind(status, &said);
+        }
+    }
+}

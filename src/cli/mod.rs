@@ -1,0 +1,122 @@
+//! The command line: one file for each subcommand. Exit status: 0 done; 1 refused, failed, or a broken chain; 2 misuse.
+
+pub mod audit;
+pub mod run;
+
+use std::collections::HashSet;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::audit::{Exit, Output, SearchArgs, VerifyArgs};
+use crate::config::{Base, Variables, Wrong};
+use crate::db::Db;
+use crate::time::Clock;
+use crate::{command, logging};
+
+/// Deploys from Discord through CircleCI, with permissions and a tamper-evident record.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run the bot on Discord (what happens without a subcommand, too)
+    Run,
+    /// Ask the audit log, or prove that it was not changed
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Print docs/commands.md, made from the table of commands
+    Commands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    Search(SearchArgs),
+    Verify(VerifyArgs),
+}
+
+/// Runs the command line.
+pub async fn main(cli: Cli) -> ExitCode {
+    let ended = match Variables::load() {
+        Ok(variables) => run(cli, &variables).await,
+        Err(wrong) => Err(tell_wrong(&[wrong])),
+    };
+    let exit = ended.unwrap_or_else(|Complaint(text)| {
+        eprintln!("{}", text.trim_end());
+        Exit::Failed
+    });
+    ExitCode::from(exit.status())
+}
+
+/// What stopped a command, for the operator to read.
+#[derive(Debug)]
+pub struct Complaint(pub String);
+
+impl<E: std::error::Error> From<E> for Complaint {
+    fn from(error: E) -> Self {
+        let text = error.to_string();
+        Complaint(if text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") })
+    }
+}
+
+async fn run(cli: Cli, variables: &Variables) -> Result<Exit, Complaint> {
+    match cli.command.unwrap_or(Subcommands::Run) {
+        Subcommands::Run => {
+            start_logging(variables)?;
+            run::run(variables).await
+        }
+        Subcommands::Audit(command) => audit(command, variables).await,
+        Subcommands::Commands => {
+            io::stdout().write_all(command::docs::markdown().as_bytes())?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn audit(command: Audit, variables: &Variables) -> Result<Exit, Complaint> {
+    let base = Base::read(variables).map_err(|wrong| tell_wrong(&wrong))?;
+    let db = open_existing(&base).await?;
+    let width = io::stdout().is_terminal().then(|| comfy_table::Table::new().width()).flatten();
+    let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr().lock());
+    let mut output = Output { out: &mut out, err: &mut err, width };
+    let exit = match command {
+        Audit::Search(args) => audit::search(&db, &args, base.guild, &Clock::system(), &mut output).await?,
+        Audit::Verify(args) => audit::verify(&db, &args, base.guild, &mut output).await?,
+    };
+    out.flush().or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
+    Ok(exit)
+}
+
+/// Opens a database that must be there: asking a log that isn't there would make an empty one that says all is well.
+async fn open_existing(base: &Base) -> Result<Db, Complaint> {
+    let path = base.database.path();
+    if !path.exists() {
+        return Err(Complaint(format!(
+            "There is no database {}. Set DATABASE_URL to the one that the bot uses, or run this in its folder.",
+            path.display()
+        )));
+    }
+    Ok(Db::open(&base.database).await?)
+}
+
+fn start_logging(variables: &Variables) -> Result<(), Complaint> {
+    logging::start(variables.log_filter(), variables.secrets()).map_err(Complaint)
+}
+
+fn tell_wrong(wrong: &[Wrong]) -> Complaint {
+    let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    Complaint(format!(
+        "{}\nSettings come from the environment and from a file .env; .env.example lists them all.",
+        lines.join("\n")
+    ))
+}
+
+/// The suffixes of `CIRCLE_API_PROJECT_TOKEN_…` that are set.
+fn token_names(access: &crate::circleci::Access) -> HashSet<String> {
+    access.project_tokens.keys().cloned().collect()
+}

@@ -1,0 +1,78 @@
+//! `/deploy`: acknowledge, record, trigger, and answer with the card.
+
+use std::time::Duration;
+
+use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Shape};
+use crate::app::{App, Chat, NotDone, Request, Visibility};
+use crate::deploy::card::card;
+use crate::deploy::{Recorded, Wish, parameters};
+use crate::permission::Action;
+use crate::refusal::Refusal;
+
+/// When CircleCI takes longer than this, the card is shown before its answer.
+const SHOW_TRIGGERING_AFTER: Duration = Duration::from_secs(2);
+
+pub(super) const SPEC: CommandSpec = CommandSpec {
+    name: "deploy",
+    description: "Deploy a branch of a repository",
+    shape: Shape::Single(Leaf {
+        description: "Check, record and trigger a deploy, and answer with the link to its build",
+        needs: Needs::Holds(Action::Deploy),
+        options: &[
+            OptionSpec::required("repo", Kind::Completed(Completes::Repo), "The repository: org/repo"),
+            OptionSpec::required("branch", Kind::Completed(Completes::Branch), "The branch"),
+            OptionSpec::optional(
+                "environment",
+                Kind::Completed(Completes::Environment),
+                "Where to; production, or the only one, unless said",
+            ),
+            OptionSpec::optional("revision", Kind::Text, "The commit: 40 hexadecimal digits, or the first 7 or more"),
+            OptionSpec::optional("parameters", Kind::Text, "Passed to the build: NAME=value NAME2=\"other value\""),
+            OptionSpec::optional("reason", Kind::Text, "Why; shown on the card and kept in the audit log"),
+        ],
+        pages: false,
+        example: "/deploy acme/web main reason:\"fixes the login page\"",
+        parse: |arguments| Ok(Command::Deploy(Deploy::parse(arguments)?)),
+    }),
+};
+
+/// `/deploy` with its arguments.
+#[derive(Debug)]
+pub struct Deploy(Wish);
+
+impl Deploy {
+    fn parse(arguments: &Arguments) -> Result<Self, Refusal> {
+        Ok(Self(Wish {
+            repo: arguments.required("repo")?,
+            branch: arguments.required("branch")?,
+            environment: arguments.optional("environment")?,
+            revision: arguments.optional("revision")?,
+            parameters: arguments.optional_with("parameters", parameters::parse)?.unwrap_or_default(),
+            reason: arguments.optional("reason")?,
+        }))
+    }
+
+    /// Does it: nothing is recorded before the chat accepted the acknowledgement, and nothing sent before it is recorded.
+    pub async fn run<C: Chat>(self, app: &App, request: &Request, chat: &C) -> Result<(), NotDone> {
+        let plan = app.deploys.plan(&request.caller, self.0).await?;
+        let seen = chat.acknowledge(Visibility::Public).await?;
+        let deploy = match app.deploys.record(&request.caller, plan, request.interaction, seen.message).await? {
+            Recorded::New(deploy) => *deploy,
+            Recorded::Before => return Err(NotDone::Before),
+        };
+        tracing::info!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, repo = %deploy.repo, branch = %deploy.branch, environment = %deploy.environment, "A deploy is recorded");
+
+        let triggering = card(&deploy);
+        let mut sent = std::pin::pin!(app.deploys.send(deploy));
+        let deploy = tokio::select! {
+            deploy = &mut sent => deploy,
+            () = tokio::time::sleep(SHOW_TRIGGERING_AFTER) => {
+                // Both at once: a slow chat must not hold up what CircleCI answers, nor the other way round.
+                tokio::join!(chat.answer(&triggering), sent).1
+            }
+        };
+        tracing::info!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "CircleCI was asked");
+        chat.answer(&card(&deploy)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,447 @@
+//! Sees a deploy through: planned from reads alone, recorded, then sent to CircleCI once, and what came of it recorded again.
+//! Knows nothing of the chat that asked.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use uuid::Uuid;
+
+use super::{Deploy, Parameter, Reason, State, store};
+use crate::actor::{ActorId, Caller};
+use crate::audit::{self, Entry, Outcome};
+use crate::circleci::{self, CircleCi, Found, Order, Project, Run, RunId, TriggerError};
+use crate::db::{Db, DbError};
+use crate::guild;
+use crate::id::{InteractionId, MessageId};
+use crate::permission::{Action, Ask, Permissions};
+use crate::refusal::Refusal;
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Revision};
+use crate::text;
+use crate::time::Clock;
+
+/// The longest name of a person that CircleCI is told, in UTF-16 units.
+const ACTOR_NAME_MAX: usize = 64;
+/// A result that could not be recorded is tried again this often, over about half a minute.
+const RECORD_TRIES: usize = 8;
+
+/// What somebody wants deployed.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What.
+    pub repo: RepoName,
+    /// From which branch.
+    pub branch: Branch,
+    /// Where to; the only environment, or `production`, unless named.
+    pub environment: Option<EnvironmentName>,
+    /// At which commit.
+    pub revision: Option<Revision>,
+    /// With which parameters.
+    pub parameters: Vec<Parameter>,
+    /// Why.
+    pub reason: Option<Reason>,
+}
+
+/// A wish that may be carried out, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    repo: Repo,
+    environment: Environment,
+    wish: Wish,
+}
+
+/// What became of recording a plan.
+#[derive(Debug)]
+pub enum Recorded {
+    /// It is recorded, for the first time.
+    New(Box<Deploy>),
+    /// The same interaction has made a deploy before; nothing is to be done.
+    Before,
+}
+
+/// The deploys of every guild.
+#[derive(Clone)]
+pub struct Deploys {
+    db: Db,
+    permissions: Permissions,
+    repos: Repos,
+    circleci: CircleCi,
+    clock: Clock,
+    /// Pipelines that this process has given to a deploy, so that a look under way passes them over at once.
+    claims: Arc<Mutex<HashSet<Uuid>>>,
+}
+
+impl Deploys {
+    /// Deploys kept in `db` and sent to `circleci`.
+    pub fn new(db: Db, permissions: Permissions, repos: Repos, circleci: CircleCi, clock: Clock) -> Self {
+        Self { db, permissions, repos, circleci, clock, claims: Arc::default() }
+    }
+
+    /// Whether a wish may be carried out, and how. Reads only, and never asks CircleCI: it stands between an interaction
+    /// and its acknowledgement.
+    pub async fn plan(&self, caller: &Caller, wish: Wish) -> Result<Plan, Refusal> {
+        if wish.branch.looks_like_markup() {
+            return Err(Refusal::Invalid {
+                option: "branch".to_owned(),
+                given: wish.branch.to_string(),
+                invalid: crate::invalid::Invalid::new(
+                    "branch",
+                    "Git allows that name, but Discord reads it as a mention or as formatting, so Slipway doesn't deploy it.",
+                    "feature/login",
+                ),
+            });
+        }
+        let repo = match self.repos.find(caller.guild, &wish.repo).await {
+            Ok(repo) => repo,
+            Err(unknown) => {
+                // Who may not even see a repository of that name isn't told whether there is one.
+                let ask = Ask { repo: Some(wish.repo.as_str()), ..Ask::default() };
+                self.permissions.require(caller, Action::View, ask).await?;
+                return Err(unknown);
+            }
+        };
+        let environments = self.repos.environments(caller.guild, &repo.name).await?;
+        let environment = choose(&repo, environments, wish.environment.as_ref())?;
+        self.permissions.require(caller, Action::Deploy, ask(&repo.name, &wish.branch, &environment.name)).await?;
+        let project = self.repos.project(&repo).await?;
+        circleci::check_revision(&project, &environment.trigger, wish.revision.as_ref(), &wish.parameters)
+            .map_err(|refusal| Refusal::conflict(refusal.to_string(), ""))?;
+        Ok(Plan { repo, environment, wish })
+    }
+
+    /// Records a plan and its audit entry, durably, before CircleCI is called. The permission is asked for again in the same
+    /// transaction, so that none is lost in between.
+    pub async fn record(
+        &self,
+        caller: &Caller,
+        plan: Plan,
+        interaction: Option<InteractionId>,
+        message: Option<MessageId>,
+    ) -> Result<Recorded, Refusal> {
+        let Plan { repo, environment, wish } = plan;
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let ask = ask(&repo.name, &wish.branch, &environment.name);
+        self.permissions.require_in(&mut tx, caller, Action::Deploy, ask).await?;
+        let deploy = Deploy {
+            uuid: Uuid::now_v7(),
+            id: guild::store::next_deploy(&mut tx, caller.guild).await?,
+            guild: caller.guild,
+            channel: caller.channel,
+            message,
+            actor: caller.actor.id.clone(),
+            actor_name: caller.actor.name.clone(),
+            repo: repo.name,
+            vcs: repo.vcs,
+            project: repo.project,
+            environment: environment.name,
+            branch: wish.branch,
+            revision: wish.revision,
+            parameters: wish.parameters,
+            reason: wish.reason,
+            trigger: environment.trigger,
+            state: State::Triggering,
+            said: None,
+            run: None,
+            url: None,
+            asked_at: now,
+            changed_at: now,
+        };
+        match store::insert(&mut tx, &deploy, interaction).await {
+            Ok(()) => {}
+            Err(DbError::Duplicate) => return Ok(Recorded::Before),
+            Err(error) => return Err(error.into()),
+        }
+        let detail = serde_json::json!({
+            "uuid": deploy.uuid.to_string(),
+            "trigger": deploy.trigger.as_str(),
+            "parameters": deploy.parameters.iter().map(|p| (p.name.clone(), (&p.value).into())).collect::<serde_json::Map<_, _>>(),
+        });
+        audit::append(&mut tx, &self.entry(&deploy, audit::Action::DeployRequested, Outcome::Allowed, detail)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(Recorded::New(Box::new(deploy)))
+    }
+
+    /// Sends a recorded deploy to CircleCI, at most once, and records what came of it.
+    pub async fn send(&self, deploy: Deploy) -> Deploy {
+        let order = match self.order(&deploy).await {
+            Ok(order) => order,
+            Err(error) => return self.settle(deploy, Settled::not_sent(&error.to_string())).await,
+        };
+        let settled = match self.circleci.trigger(&order).await {
+            Ok(run) => Settled::taken(run, false),
+            Err(TriggerError::Refused(refusal)) => Settled::end(State::Refused, with_words_of_circleci(&refusal)),
+            Err(TriggerError::NotSent { why }) => Settled::not_sent(&why),
+            Err(TriggerError::Lost { why }) => {
+                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A trigger's fate is unknown; looking for it: {why}");
+                self.look(&order, &why).await
+            }
+        };
+        self.settle(deploy, settled).await
+    }
+
+    /// Takes up the deploys that were being sent when Slipway last stopped: each is looked for, never sent again.
+    pub async fn unfinished(&self) -> Result<Vec<Deploy>, DbError> {
+        store::in_state(self.db.pool(), State::Triggering).await
+    }
+
+    /// Looks for a deploy of which only the sending is known, and records what was found.
+    pub async fn take_up(&self, deploy: Deploy) -> Deploy {
+        let settled = match self.order(&deploy).await {
+            Ok(order) => self.look(&order, "Slipway was stopped while CircleCI was being asked.").await,
+            Err(error) => Settled::end(State::Unknown, unknown_because(&error.to_string())),
+        };
+        self.settle(deploy, settled).await
+    }
+
+    /// The branches of a repository that were deployed here, the latest first.
+    pub async fn branches(&self, caller: &Caller, repo: &RepoName, limit: i64) -> Result<Vec<String>, DbError> {
+        store::branches(self.db.pool(), caller.guild, repo, limit).await
+    }
+
+    async fn order(&self, deploy: &Deploy) -> Result<Order, DbError> {
+        let repo =
+            Repo { name: deploy.repo.clone(), vcs: deploy.vcs, project: deploy.project.clone(), default_branch: None };
+        let project: Project = self.repos.project(&repo).await?;
+        Ok(Order {
+            project,
+            trigger: deploy.trigger.clone(),
+            branch: deploy.branch.clone(),
+            revision: deploy.revision.clone(),
+            parameters: deploy.parameters.clone(),
+            deploy: deploy.uuid,
+            environment: deploy.environment.clone(),
+            actor: actor_for_circleci(deploy),
+            requested_at: deploy.asked_at,
+        })
+    }
+
+    async fn look(&self, order: &Order, why: &str) -> Settled {
+        let held: HashSet<Uuid> = match store::pipelines_since(self.db.pool(), order.requested_at).await {
+            Ok(held) => held.into_iter().collect(),
+            Err(error) => return Settled::end(State::Unknown, unknown_because(&error.to_string())),
+        };
+        let claims = Arc::clone(&self.claims);
+        let claimed = move |run: &RunId| match run {
+            RunId::Pipeline { id, .. } => {
+                held.contains(id) || claims.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+            }
+            RunId::Build(_) => false,
+        };
+        match self.circleci.look_for(order, &claimed).await {
+            Ok(Found::One(run)) => Settled::taken(run, true),
+            Ok(Found::None) => Settled::end(State::Unknown, unknown_because(why)),
+            Ok(Found::Several(runs)) => {
+                let pages: Vec<String> = runs.iter().map(describe).collect();
+                let found = format!("{} Any of these may be it: {}.", unknown_because(why), pages.join(", "));
+                Settled::end(State::Unknown, found)
+            }
+            Err(error) => Settled::end(State::Unknown, unknown_because(&error.to_string())),
+        }
+    }
+
+    /// Records what a deploy has become. What CircleCI took must not be forgotten for a moment's trouble with the disk, so
+    /// this is tried again for a while; failing that, the deploy is taken up at the next start.
+    async fn settle(&self, mut deploy: Deploy, settled: Settled) -> Deploy {
+        let from = deploy.state;
+        settled.apply(&mut deploy);
+        if let Some(RunId::Pipeline { id, .. }) = &deploy.run {
+            self.claims.lock().unwrap_or_else(PoisonError::into_inner).insert(*id);
+        }
+        deploy.changed_at = self.clock.now();
+        let patience = ExponentialBuilder::new()
+            .with_max_times(RECORD_TRIES)
+            .with_min_delay(Duration::from_millis(100))
+            .with_jitter();
+        let written = (|| self.write(&deploy, from, settled.adopted))
+            .retry(patience)
+            .when(|error| !matches!(error, DbError::Duplicate))
+            .await;
+        match written {
+            Ok(()) => deploy,
+            Err(DbError::Duplicate) => {
+                // The run found belongs to another deploy after all: a person must look.
+                let page = deploy.url.take().unwrap_or_else(|| "that pipeline".to_owned());
+                deploy.run = None;
+                deploy.state = from;
+                let why = format!("{page} was found, but it belongs to another deploy.");
+                Box::pin(self.settle(deploy, Settled::end(State::Unknown, unknown_because(&why)))).await
+            }
+            Err(error) => {
+                tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "What became of a deploy could not be recorded: {error}");
+                let said = deploy.said.take().map(|said| format!("{said} ")).unwrap_or_default();
+                deploy.said = Some(format!(
+                    "{said}This could not be recorded: {error} Slipway looks for it again at its next start."
+                ));
+                deploy
+            }
+        }
+    }
+
+    async fn write(&self, deploy: &Deploy, from: State, adopted: bool) -> Result<(), DbError> {
+        let mut tx = self.db.begin().await?;
+        if !store::update(&mut tx, deploy, from).await? {
+            // Somebody else has settled it; what they wrote stands.
+            return Ok(());
+        }
+        if let Some(run) = &deploy.run {
+            let mut detail = serde_json::json!({ "url": deploy.url, "adopted": adopted });
+            match run {
+                RunId::Build(number) => detail["build"] = (*number).into(),
+                RunId::Pipeline { id, number } => {
+                    detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number })
+                }
+            }
+            audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
+                .await?;
+        }
+        if deploy.state.is_final() {
+            let outcome = deploy.state.as_str().parse().unwrap_or(Outcome::Unknown);
+            let detail = serde_json::json!({ "said": deploy.said });
+            audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployFinished, outcome, detail)).await?;
+        }
+        tx.commit().await.map_err(DbError::from)
+    }
+
+    fn entry(&self, deploy: &Deploy, action: audit::Action, outcome: Outcome, detail: serde_json::Value) -> Entry {
+        Entry {
+            guild: deploy.guild,
+            at: self.clock.now(),
+            channel: deploy.channel,
+            actor: deploy.actor.clone(),
+            actor_name: deploy.actor_name.clone(),
+            action,
+            repo: Some(deploy.repo.to_string()),
+            environment: Some(deploy.environment.to_string()),
+            branch: Some(deploy.branch.to_string()),
+            revision: deploy.revision.as_ref().map(Revision::to_string),
+            deploy: Some(deploy.id),
+            outcome,
+            reason: deploy.reason.as_ref().map(Reason::to_string),
+            detail: Some(detail),
+        }
+    }
+}
+
+/// What came of sending or looking for a deploy.
+struct Settled {
+    state: State,
+    said: Option<String>,
+    run: Option<Run>,
+    /// Whether the run was found afterwards rather than answered.
+    adopted: bool,
+}
+
+impl Settled {
+    fn taken(run: Run, adopted: bool) -> Self {
+        let said = adopted.then(|| "CircleCI's answer was lost; the build was found by looking for it.".to_owned());
+        Self { state: run.status.into(), said, run: Some(run), adopted }
+    }
+
+    fn end(state: State, said: String) -> Self {
+        Self { state, said: Some(said), run: None, adopted: false }
+    }
+
+    fn not_sent(why: &str) -> Self {
+        Self::end(State::Canceled, format!("{why} Nothing was started. Ask for it again once that is mended."))
+    }
+
+    fn apply(&self, deploy: &mut Deploy) {
+        debug_assert!(deploy.state.may_become(self.state), "{} does not become {}", deploy.state, self.state);
+        deploy.state = self.state;
+        deploy.said.clone_from(&self.said);
+        if let Some(run) = &self.run {
+            deploy.url.clone_from(&run.url);
+            deploy.run = Some(run.id.clone());
+            deploy.revision = run.revision.clone().or(deploy.revision.take());
+        }
+    }
+}
+
+fn with_words_of_circleci(refusal: &circleci::Refusal) -> String {
+    match &refusal.said {
+        Some(said) => format!("{refusal} CircleCI said: “{said}”"),
+        None => refusal.to_string(),
+    }
+}
+
+fn unknown_because(why: &str) -> String {
+    format!(
+        "{why} The build was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. \
+         Look at the project on CircleCI before you deploy again."
+    )
+}
+
+fn describe(run: &Run) -> String {
+    match (&run.url, &run.id) {
+        (Some(url), _) => url.clone(),
+        (None, RunId::Build(number)) => format!("build {number}"),
+        (None, RunId::Pipeline { number, .. }) => format!("pipeline {number}"),
+    }
+}
+
+/// Who asked, as CircleCI is told: somebody's name is hostile in a shell's environment too.
+fn actor_for_circleci(deploy: &Deploy) -> String {
+    match &deploy.actor {
+        ActorId::User(id) => {
+            let name: String =
+                deploy.actor_name.chars().filter(|c| c.is_alphanumeric() || " ._-".contains(*c)).collect();
+            format!("{} ({id})", text::clip(name.trim(), ACTOR_NAME_MAX))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
+    Ask { repo: Some(repo.as_str()), branch: Some(branch.as_str()), environment: Some(environment.as_str()) }
+}
+
+/// The environment that is meant: the one named, else the only one, else `production`.
+fn choose(
+    repo: &Repo,
+    mut environments: Vec<Environment>,
+    named: Option<&EnvironmentName>,
+) -> Result<Environment, Refusal> {
+    let only = environments.len() == 1;
+    let meant = match named {
+        Some(name) => environments.iter().position(|environment| environment.name == *name),
+        None if only => Some(0),
+        None => environments.iter().position(|environment| environment.name == EnvironmentName::production()),
+    };
+    if let Some(index) = meant {
+        return Ok(environments.swap_remove(index));
+    }
+    let known: Vec<String> = environments.iter().map(|environment| format!("`{}`", environment.name)).collect();
+    let why = match named {
+        Some(name) => format!("`{}` has no environment `{name}`.", repo.name),
+        None => format!("`{}` has several environments and none is called `production`.", repo.name),
+    };
+    Err(Refusal::conflict(why, format!("Name one of {} as `environment`.", known.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::{Trigger, Vcs};
+
+    fn environment(name: &str) -> Environment {
+        Environment { name: name.parse().unwrap(), trigger: Trigger::Pipeline { definition: None } }
+    }
+
+    #[test]
+    fn the_environment_is_the_one_named_or_the_only_one_or_production() {
+        let repo = Repo { name: "acme/web".parse().unwrap(), vcs: Vcs::GitHub, project: None, default_branch: None };
+        let chosen = |names: &[&str], named: Option<&str>| {
+            let named: Option<EnvironmentName> = named.map(|name| name.parse().unwrap());
+            choose(&repo, names.iter().map(|name| environment(name)).collect(), named.as_ref())
+                .map(|e| e.name.to_string())
+                .ok()
+        };
+        assert_eq!(chosen(&["staging"], None).as_deref(), Some("staging"));
+        assert_eq!(chosen(&["production", "staging"], None).as_deref(), Some("production"));
+        assert_eq!(chosen(&["production", "staging"], Some("staging")).as_deref(), Some("staging"));
+        assert_eq!(chosen(&["production"], Some("staging")), None);
+        assert_eq!(chosen(&["eu", "us"], None), None);
+    }
+}

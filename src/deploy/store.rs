@@ -1,0 +1,224 @@
+//! The deploys as rows.
+
+use sqlx::{Any, Executor};
+use uuid::Uuid;
+
+use super::parameters::{self, Parameter, Value};
+use super::{Deploy, State};
+use crate::actor::ActorId;
+use crate::circleci::RunId;
+use crate::db::{DbError, Tx};
+use crate::id::{ChannelId, DeployId, GuildId, InteractionId, MessageId};
+use crate::repo::RepoName;
+use crate::repo::store::{columns, trigger};
+use crate::time::Timestamp;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    uuid: String,
+    guild_id: i64,
+    number: i64,
+    channel_id: Option<i64>,
+    message_id: Option<i64>,
+    actor_id: String,
+    actor_name: String,
+    repo: String,
+    vcs: String,
+    project: Option<String>,
+    environment: String,
+    branch: String,
+    revision: Option<String>,
+    parameters: String,
+    reason: Option<String>,
+    kind: String,
+    job: Option<String>,
+    definition: Option<String>,
+    state: String,
+    said: Option<String>,
+    build_number: Option<i64>,
+    pipeline_id: Option<String>,
+    pipeline_number: Option<i64>,
+    url: Option<String>,
+    asked_at: i64,
+    changed_at: i64,
+}
+
+impl TryFrom<Row> for Deploy {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> Result<Self, DbError> {
+        let corrupt = |what: &'static str| DbError::Corrupt(format!("the {what} of deploy #{}", row.number));
+        let run = match (row.build_number, &row.pipeline_id, row.pipeline_number) {
+            (None, None, _) => None,
+            (Some(number), None, _) => Some(RunId::Build(number)),
+            (None, Some(id), Some(number)) => {
+                Some(RunId::Pipeline { id: id.parse().map_err(|_| corrupt("pipeline"))?, number })
+            }
+            _ => return Err(corrupt("run")),
+        };
+        Ok(Deploy {
+            uuid: row.uuid.parse().map_err(|_| corrupt("uuid"))?,
+            id: DeployId(row.number),
+            guild: GuildId::from_row(row.guild_id),
+            channel: row.channel_id.map(ChannelId::from_row),
+            message: row.message_id.map(MessageId::from_row),
+            actor: ActorId::from(row.actor_id.as_str()),
+            repo: row.repo.parse().map_err(|_| corrupt("repository"))?,
+            vcs: row.vcs.parse().map_err(|_| corrupt("host"))?,
+            project: row.project.as_deref().map(str::parse).transpose().map_err(|_| corrupt("project"))?,
+            environment: row.environment.parse().map_err(|_| corrupt("environment"))?,
+            branch: row.branch.parse().map_err(|_| corrupt("branch"))?,
+            revision: row.revision.as_deref().map(str::parse).transpose().map_err(|_| corrupt("revision"))?,
+            parameters: read_parameters(&row.parameters).ok_or_else(|| corrupt("parameters"))?,
+            reason: row.reason.as_deref().map(str::parse).transpose().map_err(|_| corrupt("reason"))?,
+            state: row.state.parse().map_err(|_| corrupt("state"))?,
+            trigger: trigger(&row.kind, row.job, row.definition)?,
+            actor_name: row.actor_name,
+            said: row.said,
+            run,
+            url: row.url,
+            asked_at: Timestamp::from_millis(row.asked_at),
+            changed_at: Timestamp::from_millis(row.changed_at),
+        })
+    }
+}
+
+/// Parameters as one JSON object, in the order in which they were given.
+pub fn write_parameters(parameters: &[Parameter]) -> String {
+    let pairs: Vec<(&str, serde_json::Value)> =
+        parameters.iter().map(|parameter| (parameter.name.as_str(), (&parameter.value).into())).collect();
+    serde_json::to_string(&pairs).expect("pairs of names and plain values are JSON")
+}
+
+fn read_parameters(text: &str) -> Option<Vec<Parameter>> {
+    let pairs: Vec<(String, serde_json::Value)> = serde_json::from_str(text).ok()?;
+    pairs
+        .into_iter()
+        .map(|(name, value)| {
+            let value = match value {
+                serde_json::Value::Bool(value) => Value::Boolean(value),
+                serde_json::Value::Number(value) => Value::Integer(value.as_i64()?),
+                serde_json::Value::String(value) => Value::Text(value),
+                _ => return None,
+            };
+            Some(parameters::Parameter { name, value })
+        })
+        .collect()
+}
+
+/// Keeps a new deploy.
+///
+/// # Errors
+/// [`DbError::Duplicate`] when the interaction has made a deploy already.
+pub async fn insert(tx: &mut Tx, deploy: &Deploy, interaction: Option<InteractionId>) -> Result<(), DbError> {
+    let (kind, job, definition) = columns(&deploy.trigger);
+    sqlx::query(
+        "INSERT INTO deploy (uuid, guild_id, number, interaction_id, channel_id, message_id, actor_id, actor_name,
+                             repo, vcs, project, environment, branch, revision, parameters, reason,
+                             kind, job, definition, state, asked_at, changed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+    )
+    .bind(deploy.uuid.to_string())
+    .bind(deploy.guild.row())
+    .bind(deploy.id.0)
+    .bind(interaction.map(InteractionId::row))
+    .bind(deploy.channel.map(ChannelId::row))
+    .bind(deploy.message.map(MessageId::row))
+    .bind(deploy.actor.to_string())
+    .bind(&deploy.actor_name)
+    .bind(deploy.repo.as_str())
+    .bind(deploy.vcs.as_str())
+    .bind(deploy.project.as_ref().map(|slug| slug.as_str()))
+    .bind(deploy.environment.as_str())
+    .bind(deploy.branch.as_str())
+    .bind(deploy.revision.as_ref().map(|revision| revision.as_str()))
+    .bind(write_parameters(&deploy.parameters))
+    .bind(deploy.reason.as_ref().map(|reason| reason.as_str()))
+    .bind(kind)
+    .bind(job)
+    .bind(definition)
+    .bind(deploy.state.as_str())
+    .bind(deploy.asked_at.millis())
+    .bind(deploy.changed_at.millis())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps what a deploy has become since `from`; whether it stood there still.
+///
+/// # Errors
+/// [`DbError::Duplicate`] when another deploy holds that pipeline.
+pub async fn update(tx: &mut Tx, deploy: &Deploy, from: State) -> Result<bool, DbError> {
+    let (build, pipeline, pipeline_number) = match &deploy.run {
+        None => (None, None, None),
+        Some(RunId::Build(number)) => (Some(*number), None, None),
+        Some(RunId::Pipeline { id, number }) => (None, Some(id.to_string()), Some(*number)),
+    };
+    let done = sqlx::query(
+        "UPDATE deploy
+            SET state = $1, said = $2, build_number = $3, pipeline_id = $4, pipeline_number = $5, url = $6,
+                revision = $7, changed_at = $8
+          WHERE uuid = $9 AND state = $10",
+    )
+    .bind(deploy.state.as_str())
+    .bind(deploy.said.as_deref())
+    .bind(build)
+    .bind(pipeline)
+    .bind(pipeline_number)
+    .bind(deploy.url.as_deref())
+    .bind(deploy.revision.as_ref().map(|revision| revision.as_str()))
+    .bind(deploy.changed_at.millis())
+    .bind(deploy.uuid.to_string())
+    .bind(from.as_str())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Every deploy of every guild that stands in `state`, oldest first.
+pub async fn in_state(executor: impl Executor<'_, Database = Any>, state: State) -> Result<Vec<Deploy>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT uuid, guild_id, number, channel_id, message_id, actor_id, actor_name, repo, vcs, project, environment,
+                branch, revision, parameters, reason, kind, job, definition, state, said, build_number, pipeline_id,
+                pipeline_number, url, asked_at, changed_at
+           FROM deploy
+          WHERE state = $1
+          ORDER BY asked_at",
+    )
+    .bind(state.as_str())
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(Deploy::try_from).collect()
+}
+
+/// The pipelines that deploys hold which were asked for since `since`.
+pub async fn pipelines_since(
+    executor: impl Executor<'_, Database = Any>,
+    since: Timestamp,
+) -> Result<Vec<Uuid>, DbError> {
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT pipeline_id FROM deploy WHERE pipeline_id IS NOT NULL AND changed_at >= $1")
+            .bind(since.millis())
+            .fetch_all(executor)
+            .await?;
+    ids.iter().map(|id| id.parse().map_err(|_| DbError::Corrupt("a pipeline's id".to_owned()))).collect()
+}
+
+/// The branches of a repository that were deployed here, the latest first.
+pub async fn branches(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    repo: &RepoName,
+    limit: i64,
+) -> Result<Vec<String>, DbError> {
+    let names = sqlx::query_scalar(
+        "SELECT branch FROM deploy WHERE guild_id = $1 AND repo = $2 GROUP BY branch ORDER BY MAX(changed_at) DESC LIMIT $3",
+    )
+    .bind(guild.row())
+    .bind(repo.as_str())
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    Ok(names)
+}

@@ -1,0 +1,240 @@
+//! The bot on Discord: connects, registers the commands, carries out what arrives, and stops in good order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use serenity::builder::{AutocompleteChoice, CreateAutocompleteResponse};
+use serenity::model::application::{CommandInteraction, ComponentInteraction, Interaction};
+use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId};
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::conversation::{Conversation, edit_as_bot};
+use super::decode::{self, Undecodable};
+use super::gateway::{self, GatewayOptions, Incoming};
+use super::registration::{self, Registered};
+use super::rest::{GatewayBot, Rest, RestError, SetupError};
+use crate::app::{App, Chat, Visibility};
+use crate::complete::complete;
+use crate::config;
+use crate::deploy::card::card;
+use crate::reply::{Reply, Text, Tone};
+
+/// How long what is under way is waited for when Slipway stops; the process must end within 10 s.
+const DRAIN_WITHIN: Duration = Duration::from_secs(7);
+/// How long the gateway may take to close afterwards.
+const CLOSE_WITHIN: Duration = Duration::from_millis(1_500);
+/// An autocompletion that is later than this is of no use.
+const COMPLETE_WITHIN: Duration = Duration::from_millis(2_500);
+/// `APPLICATION_COMMAND_AUTOCOMPLETE_RESULT`: an interaction callback type.
+const CHOICES: u8 = 8;
+
+/// Why the bot ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum BotError {
+    /// The settings don't fit.
+    #[error("{0}.")]
+    Setup(#[from] SetupError),
+    /// Discord doesn't accept the token.
+    #[error("{0}.")]
+    Rest(RestError),
+    /// The gateway said "never again".
+    #[error("{0}")]
+    Gateway(gateway::Fatal),
+}
+
+/// The bot while it runs.
+struct Bot {
+    app: Arc<App>,
+    rest: Rest,
+    guild: Option<GuildId>,
+    tasks: TaskTracker,
+}
+
+/// Runs the bot until `app.stopping`, and then until what is under way is done, for some seconds at most.
+///
+/// # Errors
+/// When Discord refuses the bot for good.
+pub async fn run(app: Arc<App>, settings: config::Discord) -> Result<(), BotError> {
+    let rest = Rest::new(settings.token.clone(), settings.api_url.as_deref())?;
+    let Some(gateway) = find_gateway(&rest, &app.stopping).await? else { return Ok(()) };
+    let (sender, mut incoming) = mpsc::unbounded_channel();
+    let closing = CancellationToken::new();
+    let options = GatewayOptions { url: gateway.url, token: settings.token, limits: gateway::Limits::default() };
+    let mut connection = tokio::spawn(gateway::run(options, sender, closing.clone()));
+    let bot =
+        Bot { guild: settings.guild.map(|guild| GuildId::new(guild.get())), tasks: TaskTracker::new(), app, rest };
+    let bot = Arc::new(bot);
+
+    let ended = loop {
+        tokio::select! {
+            // In this order: what has arrived is taken before the end is noticed.
+            biased;
+            Some(event) = incoming.recv() => Bot::take(&bot, event),
+            ended = &mut connection => break Some(bot_ended(ended)),
+            () = bot.rest.unauthorized() => break Some(Err(BotError::Rest(RestError::Unauthorized))),
+            () = bot.app.stopping.cancelled() => break None,
+        }
+    };
+    bot.app.stopping.cancel();
+    let refusals = bot.refuse_while_draining(&mut incoming);
+    let _ = timeout(DRAIN_WITHIN, refusals).await;
+    closing.cancel();
+    match ended {
+        Some(ended) => ended,
+        None => timeout(CLOSE_WITHIN, &mut connection).await.map_or(Ok(()), bot_ended),
+    }
+}
+
+/// What the end of the gateway's task means for the bot.
+fn bot_ended(ended: Result<Result<(), gateway::Fatal>, JoinError>) -> Result<(), BotError> {
+    match ended {
+        Ok(ended) => ended.map_err(BotError::Gateway),
+        Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Asks Discord where its gateway is until it tells; nothing when Slipway is stopped before.
+async fn find_gateway(rest: &Rest, stopping: &CancellationToken) -> Result<Option<GatewayBot>, BotError> {
+    let asked = (|| rest.gateway_bot())
+        .retry(
+            ExponentialBuilder::new()
+                .with_min_delay(Duration::from_secs(1))
+                .with_max_delay(Duration::from_secs(30))
+                .without_max_times(),
+        )
+        .when(|error| !matches!(error, RestError::Unauthorized | RestError::Forbidden { .. }))
+        .notify(|error, after| {
+            tracing::warn!(retry_after_s = after.as_secs(), "Discord's gateway can't be found yet: {error}")
+        });
+    tokio::select! {
+        found = asked => Ok(Some(found.map_err(BotError::Rest)?)),
+        () = stopping.cancelled() => Ok(None),
+    }
+}
+
+impl Bot {
+    /// Takes what has arrived; each interaction has a task of its own, which the tracker waits for.
+    fn take(bot: &Arc<Bot>, event: Incoming) {
+        match event {
+            Incoming::Ready { application, guilds, .. } => {
+                tracing::info!(discord.application = application, discord.guilds = guilds.len(), "Slipway is ready");
+                let this = Arc::clone(bot);
+                bot.tasks.spawn(async move { this.get_ready(ApplicationId::new(application)).await });
+            }
+            Incoming::Resumed => {}
+            Incoming::Interaction(interaction) => {
+                let this = Arc::clone(bot);
+                bot.tasks.spawn(async move { this.interact(*interaction).await });
+            }
+            // The gateway has logged it; nothing of it can be answered.
+            Incoming::Unreadable { .. } => {}
+        }
+    }
+
+    /// Once the bot is known to Discord: the commands, and the deploys that a stop has left behind.
+    async fn get_ready(&self, application: ApplicationId) {
+        let registered = registration::register(&self.rest, application, self.guild);
+        let register = async {
+            match registered.await {
+                Ok(Registered::Unchanged) => tracing::info!("The commands are registered already"),
+                Ok(Registered::Replaced) => tracing::info!("The commands are registered"),
+                Err(error) => tracing::error!("The commands could not be registered: {error}"),
+            }
+        };
+        tokio::join!(register, self.take_up_unfinished());
+    }
+
+    async fn take_up_unfinished(&self) {
+        for deploy in self.app.take_unfinished() {
+            let deploy = self.app.deploys.take_up(deploy).await;
+            let (Some(channel), Some(message)) = (deploy.channel, deploy.message) else { continue };
+            if let Err(error) = edit_as_bot(&self.rest, ChannelId::new(channel.get()), message, &card(&deploy)).await {
+                tracing::warn!(deploy.id = deploy.id.0, "The card of a deploy could not be edited: {error}");
+            }
+        }
+    }
+
+    async fn interact(&self, interaction: Interaction) {
+        match interaction {
+            Interaction::Command(command) => self.command(&command).await,
+            Interaction::Autocomplete(typed) => self.autocomplete(&typed).await,
+            Interaction::Component(press) => self.press(&press).await,
+            _ => tracing::warn!("Discord sent an interaction of a kind that Slipway doesn't use"),
+        }
+    }
+
+    async fn command(&self, command: &CommandInteraction) {
+        let chat = self.conversation(command.application_id, command.id, command.channel_id, &command.token, false);
+        match decode::command(command) {
+            Ok(request) => {
+                self.app.handle(&request, &chat).await;
+            }
+            Err(undecodable) => refuse(&chat, &undecodable).await,
+        }
+    }
+
+    async fn press(&self, press: &ComponentInteraction) {
+        match decode::button(press) {
+            Ok(request) => {
+                let chat = self.conversation(press.application_id, press.id, press.channel_id, &press.token, true);
+                self.app.handle(&request, &chat).await;
+            }
+            Err(undecodable) => {
+                let chat = self.conversation(press.application_id, press.id, press.channel_id, &press.token, false);
+                refuse(&chat, &undecodable).await;
+            }
+        }
+    }
+
+    async fn autocomplete(&self, typed: &CommandInteraction) {
+        let Some((option, text)) = decode::typed(typed) else { return };
+        let Ok(request) = decode::command(typed) else { return };
+        let completed = complete(&self.app, &request.caller, &request.path, &request.arguments, &option, &text);
+        let choices = timeout(COMPLETE_WITHIN, completed).await.unwrap_or_default();
+        let choices: Vec<AutocompleteChoice> =
+            choices.into_iter().map(|choice| AutocompleteChoice::new(choice.clone(), choice)).collect();
+        let body =
+            serde_json::json!({ "type": CHOICES, "data": CreateAutocompleteResponse::new().set_choices(choices) });
+        if let Err(error) = self.rest.callback(typed.id, &typed.token, &body, Instant::now() + COMPLETE_WITHIN).await {
+            tracing::debug!(interaction.id = %typed.id, "Choices came too late: {error}");
+        }
+    }
+
+    fn conversation(
+        &self,
+        application: ApplicationId,
+        id: InteractionId,
+        channel: ChannelId,
+        token: &str,
+        updates: bool,
+    ) -> Conversation {
+        Conversation::new(self.rest.clone(), application, id, channel, token, updates)
+    }
+
+    /// Waits for what is under way; what arrives meanwhile is told to come back.
+    async fn refuse_while_draining(self: &Arc<Self>, incoming: &mut mpsc::UnboundedReceiver<Incoming>) {
+        loop {
+            if self.tasks.is_empty() {
+                return;
+            }
+            self.tasks.close();
+            tokio::select! {
+                () = self.tasks.wait() => return,
+                Some(event) = incoming.recv() => Bot::take(self, event),
+            }
+        }
+    }
+}
+
+async fn refuse(chat: &Conversation, undecodable: &Undecodable) {
+    if chat.acknowledge(Visibility::Ephemeral).await.is_ok() {
+        let reply = Reply::new(Tone::Bad, "Not done").body(Text::of(undecodable.to_string()));
+        chat.answer(&reply).await;
+    }
+}

@@ -1,0 +1,164 @@
+//! One interaction as a chat: acknowledged first, answered by edits, by its token while that lives and as the bot afterwards.
+
+use std::time::Duration;
+
+use serde_json::json;
+use serenity::builder::EditMessage;
+use serenity::model::id::{ApplicationId, ChannelId, InteractionId, MessageId as DiscordMessageId};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::render;
+use super::rest::{CallbackError, Rest, RestError};
+use crate::app::{Chat, Seen, Unseen, Visibility};
+use crate::id::MessageId;
+use crate::reply::{Reply, Text, Tone};
+
+/// Discord invalidates the token unless it was answered within 3 s of the event (interactions/receiving-and-responding,
+/// "Interaction Callback"); less a little for the way here.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2_700);
+/// For finding out whether an acknowledgement whose answer was lost has been accepted.
+const FIND_OUT_WITHIN: Duration = Duration::from_secs(10);
+/// For an answer: Discord's limits and its bad moments are waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// The token lives 15 minutes; a little less, so that an edit isn't overtaken by its end.
+const TOKEN_LIVES: Duration = Duration::from_secs(14 * 60 + 30);
+
+/// `UPDATE_MESSAGE` and `DEFERRED_…`: interaction callback types (interactions/receiving-and-responding).
+const DEFERRED_MESSAGE: u8 = 5;
+const DEFERRED_UPDATE: u8 = 6;
+const EPHEMERAL: u32 = 1 << 6;
+
+/// The chat of one interaction.
+pub struct Conversation {
+    rest: Rest,
+    application: ApplicationId,
+    interaction: InteractionId,
+    channel: ChannelId,
+    token: String,
+    received: Instant,
+    /// Whether the answer takes the place of the message whose button was pressed.
+    updates: bool,
+    acknowledged: Mutex<Option<Result<Acknowledged, Unseen>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    visibility: Visibility,
+    seen: Seen,
+}
+
+impl Conversation {
+    /// The chat of an interaction that has just arrived; `updates` when a button of ours was pressed.
+    pub fn new(
+        rest: Rest,
+        application: ApplicationId,
+        interaction: InteractionId,
+        channel: ChannelId,
+        token: &str,
+        updates: bool,
+    ) -> Self {
+        Self {
+            rest,
+            application,
+            interaction,
+            channel,
+            token: token.to_owned(),
+            received: Instant::now(),
+            updates,
+            acknowledged: Mutex::new(None),
+        }
+    }
+
+    async fn send_acknowledgement(&self, visibility: Visibility) -> Result<Seen, Unseen> {
+        let body = match (self.updates, visibility) {
+            (true, _) => json!({ "type": DEFERRED_UPDATE }),
+            (false, Visibility::Public) => json!({ "type": DEFERRED_MESSAGE }),
+            (false, Visibility::Ephemeral) => json!({ "type": DEFERRED_MESSAGE, "data": { "flags": EPHEMERAL } }),
+        };
+        let deadline = self.received + ACKNOWLEDGE_WITHIN;
+        match self.rest.callback(self.interaction, &self.token, &body, deadline).await {
+            Ok(answer) => Ok(seen(answer.message)),
+            Err(CallbackError::AlreadyAcknowledged) => Err(Unseen::Before),
+            Err(CallbackError::FateUnknown { cause }) => {
+                tracing::warn!(interaction.id = %self.interaction, "Discord's answer to an acknowledgement was lost ({cause}); finding out by editing the answer");
+                self.find_out().await
+            }
+            Err(error) => {
+                tracing::warn!(interaction.id = %self.interaction, "An acknowledgement was not accepted: {error}");
+                Err(Unseen::Nobody)
+            }
+        }
+    }
+
+    /// Only an accepted acknowledgement has an answer that can be edited.
+    async fn find_out(&self) -> Result<Seen, Unseen> {
+        let working = Reply::new(Tone::Busy, "Working on it")
+            .body(Text::of("Discord was slow to answer. This message will change in a moment."));
+        let edited = self
+            .rest
+            .edit_original(self.application, &self.token, &render::message(&working), Instant::now() + FIND_OUT_WITHIN)
+            .await;
+        match edited {
+            Ok(posted) => Ok(seen(posted.message)),
+            Err(error) => {
+                tracing::warn!(interaction.id = %self.interaction, "The acknowledgement was not accepted, as far as can be found out: {error}");
+                Err(Unseen::Nobody)
+            }
+        }
+    }
+
+    /// As the bot, once the token is dead; only a public answer can be edited so.
+    async fn answer_as_bot(&self, reply: &Reply, acknowledged: Acknowledged) {
+        let (Visibility::Public, Some(message)) = (acknowledged.visibility, acknowledged.seen.message) else {
+            tracing::warn!(interaction.id = %self.interaction, "An answer came too late to be shown: only its asker could have seen it");
+            return;
+        };
+        if let Err(error) = edit_as_bot(&self.rest, self.channel, message, reply).await {
+            tracing::warn!(interaction.id = %self.interaction, "An answer could not be shown: {error}");
+        }
+    }
+}
+
+/// Edits a message of ours in a channel so that it shows `reply`.
+pub async fn edit_as_bot(rest: &Rest, channel: ChannelId, message: MessageId, reply: &Reply) -> Result<(), RestError> {
+    let body = EditMessage::new().embed(render::embed(reply)).components(render::rows(reply));
+    rest.edit_message(channel, DiscordMessageId::new(message.get()), &body, Instant::now() + ANSWER_WITHIN)
+        .await
+        .map(|_| ())
+}
+
+impl Chat for Conversation {
+    async fn acknowledge(&self, visibility: Visibility) -> Result<Seen, Unseen> {
+        let mut acknowledged = self.acknowledged.lock().await;
+        if let Some(before) = *acknowledged {
+            return before.map(|before| before.seen);
+        }
+        let sent = self.send_acknowledgement(visibility).await;
+        *acknowledged = Some(sent.map(|seen| Acknowledged { visibility, seen }));
+        sent
+    }
+
+    async fn answer(&self, reply: &Reply) {
+        let Some(Ok(acknowledged)) = *self.acknowledged.lock().await else {
+            tracing::error!(interaction.id = %self.interaction, "An answer without an acknowledgement is not sent");
+            return;
+        };
+        if self.received.elapsed() > TOKEN_LIVES {
+            return self.answer_as_bot(reply, acknowledged).await;
+        }
+        let edited = self
+            .rest
+            .edit_original(self.application, &self.token, &render::message(reply), Instant::now() + ANSWER_WITHIN)
+            .await;
+        match edited {
+            Ok(_) => {}
+            Err(RestError::Gone) => self.answer_as_bot(reply, acknowledged).await,
+            Err(error) => tracing::warn!(interaction.id = %self.interaction, "An answer could not be shown: {error}"),
+        }
+    }
+}
+
+fn seen(message: Option<DiscordMessageId>) -> Seen {
+    Seen { message: message.and_then(|id| MessageId::new(id.get())) }
+}

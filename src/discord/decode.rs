@@ -1,0 +1,128 @@
+//! What Discord delivers, decoded into requests. Knows nothing of what commands do.
+
+use serenity::model::application::{CommandInteraction, ComponentInteraction, ResolvedOption, ResolvedValue};
+use serenity::model::guild::PartialMember;
+use serenity::model::user::User;
+
+use crate::actor::{Actor, ActorId, Caller};
+use crate::app::Request;
+use crate::command::{self, Arguments, Path, Value};
+use crate::id::{ChannelId, GuildId, InteractionId, RoleId, UserId};
+
+/// Why something that was delivered is no request.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecodable {
+    /// It was asked outside of a server.
+    #[error("Slipway's commands work in a server only.")]
+    NoGuild,
+    /// An id is out of range.
+    #[error("An id in it is not one that Discord makes.")]
+    Id,
+    /// A button that is not one of ours, or not one that lists.
+    #[error("That button is not known to this version of Slipway. Run the command again.")]
+    Button,
+}
+
+/// A command that somebody runs, or types so far.
+pub fn command(interaction: &CommandInteraction) -> Result<Request, Undecodable> {
+    let options = interaction.data.options();
+    let mut path: Path = vec![interaction.data.name.clone()];
+    let mut options: &[ResolvedOption<'_>] = &options;
+    while let [
+        ResolvedOption {
+            name, value: ResolvedValue::SubCommand(inner) | ResolvedValue::SubCommandGroup(inner), ..
+        },
+    ] = options
+    {
+        path.push((*name).to_owned());
+        options = inner;
+    }
+    let mut arguments = Arguments::default();
+    for option in options {
+        if let Some(value) = value(&option.value) {
+            arguments.insert(option.name, value);
+        }
+    }
+    Ok(Request {
+        interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
+        path,
+        arguments,
+        caller: caller(
+            interaction.guild_id.map(serenity::model::id::GuildId::get),
+            interaction.channel_id.get(),
+            &interaction.user,
+            interaction.member.as_deref().map_or(&[], |member| member.roles.as_slice()),
+            interaction.member.as_deref().and_then(|member| member.nick.as_deref()),
+        )?,
+    })
+}
+
+/// The option that is being typed and what stands there so far.
+pub fn typed(interaction: &CommandInteraction) -> Option<(String, String)> {
+    interaction.data.autocomplete().map(|option| (option.name.to_owned(), option.value.to_owned()))
+}
+
+/// A press on a button that turns a list's pages: its id is the line of the page. Anyone can send any id, so only commands
+/// that list are run, with the presser's own permissions.
+pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable> {
+    let (path, arguments) =
+        command::line::parse(&interaction.data.custom_id, &command::line::NoNames).map_err(|_| Undecodable::Button)?;
+    if !command::find(&path).is_some_and(|leaf| leaf.pages) {
+        return Err(Undecodable::Button);
+    }
+    Ok(Request {
+        interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
+        path,
+        arguments,
+        caller: caller(
+            interaction.guild_id.map(serenity::model::id::GuildId::get),
+            interaction.channel_id.get(),
+            &interaction.user,
+            interaction.member.as_ref().map_or(&[], |member| member.roles.as_slice()),
+            interaction.member.as_ref().and_then(|member| member.nick.as_deref()),
+        )?,
+    })
+}
+
+fn caller(
+    guild: Option<u64>,
+    channel: u64,
+    user: &User,
+    roles: &[serenity::model::id::RoleId],
+    nick: Option<&str>,
+) -> Result<Caller, Undecodable> {
+    Ok(Caller {
+        guild: GuildId::new(guild.ok_or(Undecodable::NoGuild)?).ok_or(Undecodable::Id)?,
+        channel: ChannelId::new(channel),
+        actor: Actor {
+            id: ActorId::User(UserId::new(user.id.get()).ok_or(Undecodable::Id)?),
+            name: nick.or(user.global_name.as_deref()).unwrap_or(&user.name).to_owned(),
+            roles: roles.iter().filter_map(|role| RoleId::new(role.get())).collect(),
+        },
+    })
+}
+
+fn value(value: &ResolvedValue<'_>) -> Option<Value> {
+    match value {
+        ResolvedValue::String(text) => Some(Value::Text((*text).to_owned())),
+        ResolvedValue::Autocomplete { value, .. } => Some(Value::Text((*value).to_owned())),
+        ResolvedValue::Integer(number) => Some(Value::Text(number.to_string())),
+        ResolvedValue::Boolean(flag) => Some(Value::Text(flag.to_string())),
+        ResolvedValue::User(user, member) => Some(Value::User(person(user, *member)?)),
+        ResolvedValue::Role(role) => Some(Value::Role(RoleId::new(role.id.get())?, role.name.clone())),
+        _ => None,
+    }
+}
+
+fn person(user: &User, member: Option<&PartialMember>) -> Option<Actor> {
+    Some(Actor {
+        id: ActorId::User(UserId::new(user.id.get())?),
+        name: member
+            .and_then(|member| member.nick.clone())
+            .or_else(|| user.global_name.clone())
+            .unwrap_or_else(|| user.name.clone()),
+        roles: member
+            .map(|member| member.roles.iter().filter_map(|role| RoleId::new(role.get())).collect())
+            .unwrap_or_default(),
+    })
+}

@@ -1,0 +1,13 @@
+//! Discord: the gateway and its watchdog, the REST client, registration, decoding interactions, rendering replies. The only
+//! place that knows serenity's types.
+
+pub mod bot;
+pub mod conversation;
+pub mod decode;
+pub mod gateway;
+pub mod limiter;
+mod registration;
+mod relay;
+mod render;
+pub mod rest;
+pub mod watchdog;

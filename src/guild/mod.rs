@@ -1,0 +1,3 @@
+//! The guilds that Slipway has met, and the numbers counted in each.
+
+pub mod store;

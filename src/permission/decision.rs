@@ -1,0 +1,239 @@
+//! The decision: may this person do this, here, now, and which rules say so. Pure: it reads what it is given.
+
+use super::rule::{Action, Effect, Rule, Scope, Subject};
+use crate::actor::{Actor, ActorId};
+use crate::id::{GuildId, RuleId, UserId};
+use crate::time::Timestamp;
+
+/// What is asked for. A part that is not named stands for all there is: only a rule about everything permits it, while a
+/// refusal of any part of it refuses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// The repository, `org/repo`.
+    pub repo: Option<&'a str>,
+    /// The branch.
+    pub branch: Option<&'a str>,
+    /// The environment.
+    pub environment: Option<&'a str>,
+}
+
+/// Why a decision came out as it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Because {
+    /// The person is one of `SLIPWAY_OWNERS`, or at the command line.
+    Owner,
+    /// These rules permit it and none refuses.
+    Allowed(Vec<RuleId>),
+    /// These rules refuse it, whatever others permit.
+    Denied(Vec<RuleId>),
+    /// No rule permits it.
+    NoRule,
+}
+
+/// A decision and what made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Why.
+    pub because: Because,
+}
+
+impl Decision {
+    /// Whether it may be done.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self.because, Because::Owner | Because::Allowed(_))
+    }
+
+    /// The rules that made it.
+    pub fn rules(&self) -> &[RuleId] {
+        match &self.because {
+            Because::Allowed(rules) | Because::Denied(rules) => rules,
+            Because::Owner | Because::NoRule => &[],
+        }
+    }
+}
+
+/// Whether `actor` has an owner's rights: they may do every action, whatever rules say.
+pub fn is_owner(actor: &Actor, owners: &[UserId]) -> bool {
+    match &actor.id {
+        ActorId::User(id) => owners.contains(id),
+        ActorId::Cli(_) => true,
+        ActorId::Slipway => false,
+    }
+}
+
+/// Decides whether `actor` may do `action` to what is asked. `rules` are the guild's.
+pub fn decide(
+    rules: &[Rule],
+    owners: &[UserId],
+    actor: &Actor,
+    guild: GuildId,
+    action: Action,
+    ask: Ask<'_>,
+    now: Timestamp,
+) -> Decision {
+    if is_owner(actor, owners) {
+        return Decision { because: Because::Owner };
+    }
+    let ids = |effect| -> Vec<RuleId> {
+        rules
+            .iter()
+            .filter(|rule| rule.action == action && rule.effect == effect && rule.holds_at(now))
+            .filter(|rule| rule.subject.means(actor, guild) && touches(&rule.scope, ask, effect))
+            .map(|rule| rule.id)
+            .collect()
+    };
+    let denials = ids(Effect::Deny);
+    if !denials.is_empty() {
+        return Decision { because: Because::Denied(denials) };
+    }
+    let permits = ids(Effect::Allow);
+    Decision { because: if permits.is_empty() { Because::NoRule } else { Because::Allowed(permits) } }
+}
+
+fn touches(scope: &Scope, ask: Ask<'_>, effect: Effect) -> bool {
+    [(&scope.repo, ask.repo), (&scope.branch, ask.branch), (&scope.environment, ask.environment)].into_iter().all(
+        |(pattern, part)| match (part, effect) {
+            (Some(part), _) => pattern.matches(part),
+            (None, Effect::Deny) => true,
+            (None, Effect::Allow) => pattern.covers(&super::Pattern::any()),
+        },
+    )
+}
+
+/// Whether `actor` surely holds `action` over the whole of `scope`: some rule permits all of it and none refuses any.
+pub fn holds_over(
+    rules: &[Rule],
+    owners: &[UserId],
+    actor: &Actor,
+    guild: GuildId,
+    action: Action,
+    scope: &Scope,
+    now: Timestamp,
+) -> bool {
+    if is_owner(actor, owners) {
+        return true;
+    }
+    let mut about =
+        rules.iter().filter(|rule| rule.action == action && rule.holds_at(now) && rule.subject.means(actor, guild));
+    let mut permitted = false;
+    let refused = about.any(|rule| match rule.effect {
+        Effect::Deny => !rule.scope.is_apart_from(scope),
+        Effect::Allow => {
+            permitted |= rule.scope.covers(scope);
+            false
+        }
+    });
+    permitted && !refused
+}
+
+/// Whom to ask for a grant: those who administer what is asked for, owners first.
+pub fn who_can_grant(rules: &[Rule], owners: &[UserId], ask: Ask<'_>, now: Timestamp) -> Vec<Subject> {
+    let mut subjects: Vec<Subject> = owners.iter().copied().map(Subject::User).collect();
+    for rule in rules {
+        let admin = rule.action == Action::Admin && rule.effect == Effect::Allow && rule.holds_at(now);
+        if admin && touches(&rule.scope, ask, Effect::Allow) && !subjects.contains(&rule.subject) {
+            subjects.push(rule.subject);
+        }
+    }
+    subjects
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::id::RoleId;
+    use crate::permission::Pattern;
+
+    const GUILD: GuildId = GuildId::PROCESS;
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_000_000)
+    }
+
+    fn actor(user: i64, roles: &[i64]) -> Actor {
+        Actor {
+            id: ActorId::User(UserId::from_row(user)),
+            name: "alice".into(),
+            roles: roles.iter().copied().map(RoleId::from_row).collect(),
+        }
+    }
+
+    fn rule(id: i64, subject: Subject, effect: Effect, repo: &str, branch: &str) -> Rule {
+        Rule {
+            id: RuleId(id),
+            subject,
+            effect,
+            action: Action::Deploy,
+            scope: Scope { repo: repo.parse().unwrap(), branch: branch.parse().unwrap(), environment: Pattern::any() },
+            expires_at: None,
+            reason: None,
+            made_by: "1".into(),
+            made_by_name: "root".into(),
+            made_at: now(),
+        }
+    }
+
+    const MAIN: Ask<'_> = Ask { repo: Some("acme/web"), branch: Some("main"), environment: Some("production") };
+
+    fn asks(rules: &[Rule], who: &Actor, ask: Ask<'_>) -> Because {
+        decide(rules, &[], who, GUILD, Action::Deploy, ask, now()).because
+    }
+
+    #[test]
+    fn nothing_is_permitted_without_a_rule() {
+        assert_eq!(asks(&[], &actor(1, &[]), MAIN), Because::NoRule);
+    }
+
+    #[test]
+    fn one_deny_is_enough_to_refuse() {
+        let alice = Subject::User(UserId::from_row(1));
+        let crew = Subject::Role(RoleId::from_row(9));
+        let rules = [rule(1, alice, Effect::Allow, "acme/*", "*"), rule(2, crew, Effect::Deny, "acme/web", "main")];
+        assert_eq!(asks(&rules, &actor(1, &[]), MAIN), Because::Allowed(vec![RuleId(1)]));
+        assert_eq!(asks(&rules, &actor(1, &[9]), MAIN), Because::Denied(vec![RuleId(2)]));
+    }
+
+    #[test]
+    fn an_expired_rule_is_no_rule() {
+        let mut expiring = rule(1, Subject::User(UserId::from_row(1)), Effect::Allow, "*", "*");
+        expiring.expires_at = Some(now());
+        assert_eq!(asks(&[expiring], &actor(1, &[]), MAIN), Because::NoRule);
+    }
+
+    #[test]
+    fn asking_for_everything_needs_a_rule_about_everything_and_is_refused_by_any_deny() {
+        let alice = Subject::User(UserId::from_row(1));
+        let everything = Ask { branch: None, ..MAIN };
+        assert_eq!(asks(&[rule(1, alice, Effect::Allow, "*", "main")], &actor(1, &[]), everything), Because::NoRule);
+        let rules = [rule(1, alice, Effect::Allow, "*", "*"), rule(2, alice, Effect::Deny, "*", "main")];
+        assert_eq!(asks(&rules, &actor(1, &[]), everything), Because::Denied(vec![RuleId(2)]));
+    }
+
+    #[test]
+    fn owners_and_operators_may_do_everything() {
+        let owner = UserId::from_row(1);
+        assert!(decide(&[], &[owner], &actor(1, &[]), GUILD, Action::Admin, Ask::default(), now()).is_allowed());
+        assert!(decide(&[], &[], &Actor::cli("root"), GUILD, Action::Admin, Ask::default(), now()).is_allowed());
+    }
+
+    proptest! {
+        /// Invariant 1, over any rules: permitted only by an allow that matches, and by none that refuses.
+        #[test]
+        fn refused_by_default_whatever_the_rules(
+            rules in prop::collection::vec((any::<bool>(), 1i64..4, "[a-c*]{1,3}", "[a-c*]{1,3}"), 0..8),
+            repo in "[a-c]{1,3}", branch in "[a-c]{1,3}",
+        ) {
+            let rules: Vec<Rule> = rules.iter().zip(1..).map(|((allow, user, repo, branch), id)| {
+                let effect = if *allow { Effect::Allow } else { Effect::Deny };
+                rule(id, Subject::User(UserId::from_row(*user)), effect, repo, branch)
+            }).collect();
+            let ask = Ask { repo: Some(&repo), branch: Some(&branch), environment: Some("production") };
+            let matching = |effect| rules.iter().any(|r| r.subject == Subject::User(UserId::from_row(1)) && r.effect == effect
+                && r.scope.repo.matches(&repo) && r.scope.branch.matches(&branch));
+            let allowed = decide(&rules, &[], &actor(1, &[]), GUILD, Action::Deploy, ask, now()).is_allowed();
+            prop_assert_eq!(allowed, matching(Effect::Allow) && !matching(Effect::Deny));
+        }
+    }
+}

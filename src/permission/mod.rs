@@ -1,0 +1,12 @@
+//! Who may do what: rules, the decision that they make, and the service that changes them.
+
+pub mod decision;
+pub mod pattern;
+pub mod rule;
+pub mod service;
+mod store;
+
+pub use decision::{Ask, Because, Decision, decide};
+pub use pattern::Pattern;
+pub use rule::{Action, Effect, Rule, Scope, Subject};
+pub use service::Permissions;

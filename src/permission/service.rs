@@ -1,0 +1,248 @@
+//! Asking whether somebody may, and changing the rules that say so. Every change is written together with its audit entry.
+
+use std::sync::Arc;
+
+use super::decision::{self, Ask, Decision, decide, who_can_grant};
+use super::rule::{Action, Effect, Rule, Scope, Subject};
+use super::store;
+use crate::actor::{Actor, ActorId, Caller};
+use crate::audit::{self, Entry, Outcome};
+use crate::db::{Db, DbError, Tx};
+use crate::guild;
+use crate::id::{GuildId, RuleId, UserId};
+use crate::refusal::{Denied, Refusal};
+use crate::time::{Clock, Timestamp};
+
+/// The rules of every guild, and the owners who stand above them.
+#[derive(Clone)]
+pub struct Permissions {
+    db: Db,
+    owners: Arc<[UserId]>,
+    clock: Clock,
+}
+
+/// A rule that somebody wants to make.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Whom it is about.
+    pub subject: Subject,
+    /// What it does.
+    pub effect: Effect,
+    /// To which action.
+    pub action: Action,
+    /// Where.
+    pub scope: Scope,
+    /// Until when.
+    pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Permissions {
+    /// Permissions kept in `db`, with `owners` (`SLIPWAY_OWNERS`) above them.
+    pub fn new(db: Db, owners: Arc<[UserId]>, clock: Clock) -> Self {
+        Self { db, owners, clock }
+    }
+
+    /// Refuses unless `caller` may do `action` to what is asked. Reads only.
+    pub async fn require(&self, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
+        self.judge(&self.rules(caller.guild).await?, caller, action, ask)
+    }
+
+    /// The same inside the transaction of the act that it guards, so that no rule changes between the two.
+    pub async fn require_in(&self, tx: &mut Tx, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
+        self.ensure_guild(tx, caller.guild).await?;
+        self.judge(&store::rules(&mut **tx, caller.guild).await?, caller, action, ask)
+    }
+
+    /// What `actor` may do and which rules say so.
+    pub async fn decide(
+        &self,
+        guild: GuildId,
+        actor: &Actor,
+        action: Action,
+        ask: Ask<'_>,
+    ) -> Result<(Decision, Vec<Rule>), DbError> {
+        let mut rules = self.rules(guild).await?;
+        let decision = decide(&rules, &self.owners, actor, guild, action, ask, self.clock.now());
+        rules.retain(|rule| decision.rules().contains(&rule.id));
+        Ok((decision, rules))
+    }
+
+    /// Of `items`, those that `actor` may do `action` to; `ask` says what an item is.
+    pub async fn only_permitted<T>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        items: Vec<T>,
+        ask: impl Fn(&T) -> Ask<'_>,
+    ) -> Result<Vec<T>, DbError> {
+        let rules = self.rules(caller.guild).await?;
+        let now = self.clock.now();
+        let may =
+            |item: &T| decide(&rules, &self.owners, &caller.actor, caller.guild, action, ask(item), now).is_allowed();
+        Ok(items.into_iter().filter(may).collect())
+    }
+
+    /// Makes a rule.
+    pub async fn grant(&self, caller: &Caller, grant: Grant) -> Result<Rule, Refusal> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        self.ensure_guild(&mut tx, caller.guild).await?;
+        self.require_admin_over(&mut tx, caller, &grant.scope).await?;
+        let rule = Rule {
+            id: guild::store::next_rule(&mut tx, caller.guild).await?,
+            subject: grant.subject,
+            effect: grant.effect,
+            action: grant.action,
+            scope: grant.scope,
+            expires_at: grant.expires_at,
+            reason: grant.reason,
+            made_by: caller.actor.id.to_string(),
+            made_by_name: caller.actor.name.clone(),
+            made_at: now,
+        };
+        store::insert(&mut tx, caller.guild, &rule).await?;
+        audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionGranted, &rule)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(rule)
+    }
+
+    /// Revokes a rule.
+    pub async fn revoke(&self, caller: &Caller, id: RuleId) -> Result<Rule, Refusal> {
+        let mut tx = self.db.begin().await?;
+        self.ensure_guild(&mut tx, caller.guild).await?;
+        let rules = store::rules(&mut *tx, caller.guild).await?;
+        let Some(rule) = rules.iter().find(|rule| rule.id == id) else {
+            // Who may see no rules learns nothing about which there are.
+            self.judge(&rules, caller, Action::Admin, Ask::default())?;
+            return Err(Refusal::conflict(
+                format!("There is no rule `{id}`, or it is revoked already."),
+                "`/permission list` shows the rules there are.",
+            ));
+        };
+        self.require_admin_over(&mut tx, caller, &rule.scope).await?;
+        store::revoke(&mut tx, caller.guild, id, self.clock.now()).await?;
+        audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionRevoked, rule)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(rule.clone())
+    }
+
+    /// The rules that `caller` may see: an administrator those within their scope, everybody else those about themselves.
+    pub async fn visible(&self, caller: &Caller) -> Result<Vec<Rule>, DbError> {
+        let rules = self.rules(caller.guild).await?;
+        let now = self.clock.now();
+        let may_see = |rule: &&Rule| {
+            rule.subject.means(&caller.actor, caller.guild)
+                || decision::holds_over(
+                    &rules,
+                    &self.owners,
+                    &caller.actor,
+                    caller.guild,
+                    Action::Admin,
+                    &rule.scope,
+                    now,
+                )
+        };
+        Ok(rules.iter().filter(may_see).cloned().collect())
+    }
+
+    /// Notes `guild` at its first act and gives it the rule that every guild starts with: everyone may view.
+    pub async fn ensure_guild(&self, tx: &mut Tx, guild: GuildId) -> Result<(), DbError> {
+        let now = self.clock.now();
+        if !guild::store::first_seen(tx, guild, now).await? {
+            return Ok(());
+        }
+        guild::store::next_rule(tx, guild).await?;
+        let rule = starting_rule(guild, now);
+        store::insert(tx, guild, &rule).await?;
+        let slipway = Caller {
+            guild,
+            channel: None,
+            actor: Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: vec![] },
+        };
+        audit::append(tx, &self.entry(&slipway, audit::Action::PermissionGranted, &rule)).await?;
+        Ok(())
+    }
+
+    async fn rules(&self, guild: GuildId) -> Result<Vec<Rule>, DbError> {
+        let rules = store::rules(self.db.pool(), guild).await?;
+        if rules.is_empty() && !guild::store::is_known(self.db.pool(), guild).await? {
+            return Ok(vec![starting_rule(guild, self.clock.now())]);
+        }
+        Ok(rules)
+    }
+
+    fn judge(&self, rules: &[Rule], caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let decision = decide(rules, &self.owners, &caller.actor, caller.guild, action, ask, now);
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        let place = [("", ask.repo), ("branch", ask.branch), ("environment", ask.environment)];
+        Err(Refusal::Denied(Denied {
+            guild: caller.guild,
+            action,
+            place: place.into_iter().filter_map(|(what, name)| Some((what, name?.to_owned()))).collect(),
+            because: decision.because,
+            grantors: who_can_grant(rules, &self.owners, ask, now),
+        }))
+    }
+
+    /// Refuses unless `caller` administers the whole of `scope`.
+    async fn require_admin_over(&self, tx: &mut Tx, caller: &Caller, scope: &Scope) -> Result<(), Refusal> {
+        let rules = store::rules(&mut **tx, caller.guild).await?;
+        let now = self.clock.now();
+        if decision::holds_over(&rules, &self.owners, &caller.actor, caller.guild, Action::Admin, scope, now) {
+            return Ok(());
+        }
+        let place = [("repo", &scope.repo), ("branch", &scope.branch), ("environment", &scope.environment)];
+        let decision = decide(&rules, &self.owners, &caller.actor, caller.guild, Action::Admin, Ask::default(), now);
+        Err(Refusal::Denied(Denied {
+            guild: caller.guild,
+            action: Action::Admin,
+            place: place.into_iter().map(|(what, pattern)| (what, pattern.to_string())).collect(),
+            because: decision.because,
+            grantors: who_can_grant(&rules, &self.owners, Ask::default(), now),
+        }))
+    }
+
+    fn entry(&self, caller: &Caller, action: audit::Action, rule: &Rule) -> Entry {
+        let (kind, id) = match rule.subject {
+            subject if subject == Subject::everyone(caller.guild) => ("everyone", caller.guild.to_string()),
+            Subject::User(id) => ("user", id.to_string()),
+            Subject::Role(id) => ("role", id.to_string()),
+        };
+        Entry {
+            channel: caller.channel,
+            repo: Some(rule.scope.repo.to_string()),
+            environment: Some(rule.scope.environment.to_string()),
+            branch: Some(rule.scope.branch.to_string()),
+            reason: rule.reason.clone(),
+            detail: Some(serde_json::json!({
+                "rule": rule.id.0,
+                "subject": { "kind": kind, "id": id },
+                "effect": rule.effect.as_str(),
+                "action": rule.action.as_str(),
+                "expires_at": rule.expires_at.map(|at| at.to_string()),
+            })),
+            ..Entry::new(caller.guild, self.clock.now(), &caller.actor, action, Outcome::Allowed)
+        }
+    }
+}
+
+/// What a guild starts with, and its administrators can revoke.
+fn starting_rule(guild: GuildId, now: Timestamp) -> Rule {
+    Rule {
+        id: RuleId(1),
+        subject: Subject::everyone(guild),
+        effect: Effect::Allow,
+        action: Action::View,
+        scope: Scope::everywhere(),
+        expires_at: None,
+        reason: Some("Every guild starts with this rule.".to_owned()),
+        made_by: ActorId::Slipway.to_string(),
+        made_by_name: "Slipway".to_owned(),
+        made_at: now,
+    }
+}

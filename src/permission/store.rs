@@ -1,0 +1,109 @@
+//! The rules as rows.
+
+use sqlx::{Any, Executor};
+
+use super::rule::{Rule, Scope, Subject};
+use crate::db::{DbError, Tx};
+use crate::id::{GuildId, RoleId, RuleId, UserId};
+use crate::time::Timestamp;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    number: i64,
+    subject_kind: String,
+    subject_id: i64,
+    effect: String,
+    action: String,
+    repo: String,
+    branch: String,
+    environment: String,
+    expires_at: Option<i64>,
+    reason: Option<String>,
+    made_by: String,
+    made_by_name: String,
+    made_at: i64,
+}
+
+impl TryFrom<Row> for Rule {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> Result<Self, DbError> {
+        let corrupt = |what: &str| DbError::Corrupt(format!("rule #{} has an unknown {what}", row.number));
+        Ok(Rule {
+            id: RuleId(row.number),
+            subject: match row.subject_kind.as_str() {
+                "user" => Subject::User(UserId::from_row(row.subject_id)),
+                "role" => Subject::Role(RoleId::from_row(row.subject_id)),
+                _ => return Err(corrupt("subject")),
+            },
+            effect: row.effect.parse().map_err(|_| corrupt("effect"))?,
+            action: row.action.parse().map_err(|_| corrupt("action"))?,
+            scope: Scope {
+                repo: row.repo.parse().map_err(|_| corrupt("repo pattern"))?,
+                branch: row.branch.parse().map_err(|_| corrupt("branch pattern"))?,
+                environment: row.environment.parse().map_err(|_| corrupt("environment pattern"))?,
+            },
+            expires_at: row.expires_at.map(Timestamp::from_millis),
+            reason: row.reason,
+            made_by: row.made_by,
+            made_by_name: row.made_by_name,
+            made_at: Timestamp::from_millis(row.made_at),
+        })
+    }
+}
+
+/// Every rule of `guild` that was not revoked, oldest first.
+pub async fn rules(executor: impl Executor<'_, Database = Any>, guild: GuildId) -> Result<Vec<Rule>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT number, subject_kind, subject_id, effect, action, repo, branch, environment, expires_at, reason,
+                made_by, made_by_name, made_at
+           FROM rule
+          WHERE guild_id = $1 AND revoked_at IS NULL
+          ORDER BY number",
+    )
+    .bind(guild.row())
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(Rule::try_from).collect()
+}
+
+/// Keeps a new rule.
+pub async fn insert(tx: &mut Tx, guild: GuildId, rule: &Rule) -> Result<(), DbError> {
+    let (kind, id) = match rule.subject {
+        Subject::User(id) => ("user", id.row()),
+        Subject::Role(id) => ("role", id.row()),
+    };
+    sqlx::query(
+        "INSERT INTO rule (guild_id, number, subject_kind, subject_id, effect, action, repo, branch, environment,
+                           expires_at, reason, made_by, made_by_name, made_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(guild.row())
+    .bind(rule.id.0)
+    .bind(kind)
+    .bind(id)
+    .bind(rule.effect.as_str())
+    .bind(rule.action.as_str())
+    .bind(rule.scope.repo.as_str())
+    .bind(rule.scope.branch.as_str())
+    .bind(rule.scope.environment.as_str())
+    .bind(rule.expires_at.map(Timestamp::millis))
+    .bind(rule.reason.as_deref())
+    .bind(&rule.made_by)
+    .bind(&rule.made_by_name)
+    .bind(rule.made_at.millis())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Revokes a rule. Its row stays, so that its number never means another.
+pub async fn revoke(tx: &mut Tx, guild: GuildId, id: RuleId, now: Timestamp) -> Result<(), DbError> {
+    sqlx::query("UPDATE rule SET revoked_at = $1 WHERE guild_id = $2 AND number = $3 AND revoked_at IS NULL")
+        .bind(now.millis())
+        .bind(guild.row())
+        .bind(id.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Why a request was not carried out, and the one place where that becomes words for the person who asked: what happened,
+//! why, and what to do next.
+
+use crate::db::DbError;
+use crate::id::GuildId;
+use crate::invalid::Invalid;
+use crate::permission::{Action, Because, Subject};
+use crate::reply::{Reply, Text, Tone};
+use crate::text;
+
+/// The longest part of somebody's input that is shown back to them, in characters.
+const SHOWN_MAX: usize = 100;
+
+/// Why a request was not carried out.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The person may not do that.
+    Denied(Denied),
+    /// An option of the command can't be used.
+    Invalid {
+        /// The option's name.
+        option: String,
+        /// What was given.
+        given: String,
+        /// Why it can't be used.
+        invalid: Invalid,
+    },
+    /// What was asked for doesn't fit what is there: two sentences, what is wrong and what to do.
+    Conflict {
+        /// What is wrong. Backticks set off names, which must be parsed ones.
+        why: String,
+        /// What to do next.
+        next: String,
+    },
+    /// The database failed, so nothing was done.
+    Database(DbError),
+    /// Slipway is stopping and takes no new work.
+    Stopping,
+}
+
+/// A refusal for want of permission.
+#[derive(Debug)]
+pub struct Denied {
+    /// The guild in which it was asked.
+    pub guild: GuildId,
+    /// The action that was missing.
+    pub action: Action,
+    /// What it was wanted for, in parsed names: `acme/web`, branch `main`, environment `production`.
+    pub place: Vec<(&'static str, String)>,
+    /// Why.
+    pub because: Because,
+    /// Who can grant it.
+    pub grantors: Vec<Subject>,
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        Refusal::Database(error)
+    }
+}
+
+impl Refusal {
+    /// Refuses because of `why`; `next` says what to do.
+    pub fn conflict(why: impl Into<String>, next: impl Into<String>) -> Self {
+        Refusal::Conflict { why: why.into(), next: next.into() }
+    }
+
+    /// The word for it in the audit log's `detail`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Refusal::Denied(_) => "permission",
+            Refusal::Invalid { .. } => "invalid",
+            Refusal::Conflict { .. } => "conflict",
+            Refusal::Database(_) => "database",
+            Refusal::Stopping => "stopping",
+        }
+    }
+
+    /// What the audit log keeps of it. Input is clipped: it is hostile and may be long.
+    pub fn detail(&self) -> serde_json::Value {
+        let mut detail = serde_json::json!({ "refused_for": self.kind() });
+        match self {
+            Refusal::Denied(denied) => {
+                detail["missing"] = denied.action.as_str().into();
+                if let Because::Denied(rules) = &denied.because {
+                    detail["rules"] = rules.iter().map(|rule| rule.0).collect();
+                }
+            }
+            Refusal::Invalid { option, given, invalid } => {
+                detail["option"] = option.as_str().into();
+                detail["given"] = text::clip(given, SHOWN_MAX).into();
+                detail["why"] = invalid.why.as_ref().into();
+            }
+            Refusal::Conflict { why, .. } => detail["why"] = why.as_str().into(),
+            Refusal::Database(error) => detail["why"] = error.to_string().into(),
+            Refusal::Stopping => {}
+        }
+        detail
+    }
+
+    /// What the person is told.
+    pub fn reply(&self) -> Reply {
+        match self {
+            Refusal::Denied(denied) => denied.reply(),
+            Refusal::Invalid { option, given, invalid } => {
+                let body = Text::default()
+                    .code(text::clip(given, SHOWN_MAX))
+                    .plain(" can't be used as ")
+                    .code(option)
+                    .sentence(&format!(". {} Example: `{}`. Nothing was done.", invalid.why, invalid.example));
+                Reply::new(Tone::Bad, format!("Not a usable {}", invalid.what)).body(body)
+            }
+            Refusal::Conflict { why, next } => {
+                Reply::new(Tone::Bad, "Not done").body(Text::default().sentence(&format!("{why} {next}")))
+            }
+            Refusal::Database(error) => Reply::new(Tone::Bad, "Not done: the database failed").body(
+                Text::of(format!("{error} Because nothing could be recorded, nothing was done. ")).plain(
+                    "Try again in a moment; if it stays so, tell whoever runs Slipway: its log has the details.",
+                ),
+            ),
+            Refusal::Stopping => Reply::new(Tone::Warning, "Slipway is restarting")
+                .body(Text::of("It takes no new work just now and nothing was done. Ask again in a minute.")),
+        }
+    }
+}
+
+impl Denied {
+    fn reply(&self) -> Reply {
+        let mut body = Text::of("You need the permission ").code(self.action);
+        for (index, (what, name)) in self.place.iter().enumerate() {
+            body = body.plain(if index == 0 { " for " } else { ", " });
+            if !what.is_empty() {
+                body = body.plain(format!("{what} "));
+            }
+            body = body.code(name);
+        }
+        body = match &self.because {
+            Because::Denied(rules) => {
+                let rules = rules.iter().map(|rule| Text::default().code(rule));
+                body.plain(", but it is denied by rule ").then(Text::join(rules, &Text::of(", "))).plain(".")
+            }
+            _ => body.plain(", and no rule gives it to you."),
+        };
+        let grantors: Vec<Text> =
+            self.grantors.iter().map(|subject| Text::default().subject(*subject, self.guild)).collect();
+        body = if grantors.is_empty() {
+            body.plain(" Nobody here can grant it yet: whoever runs Slipway must name an owner in SLIPWAY_OWNERS.")
+        } else {
+            body.plain(" It can be granted by ").then(Text::join(grantors, &Text::of(", "))).plain(".")
+        };
+        Reply::new(Tone::Bad, "Not permitted").body(body.plain(" Nothing was done."))
+    }
+}

@@ -1,0 +1,113 @@
+//! An environment: where a repository is deployed to, and how CircleCI is asked to do it. Knows nothing of HTTP and SQL.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::invalid::Invalid;
+
+/// The longest environment name in characters.
+const NAME_CHARS_MAX: usize = 50;
+
+/// The name of an environment, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EnvironmentName(String);
+
+impl EnvironmentName {
+    /// The environment that every repository starts with.
+    pub fn production() -> Self {
+        Self("production".to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EnvironmentName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let name = text.to_ascii_lowercase();
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !begins_well || name.len() > NAME_CHARS_MAX || !name.bytes().all(legal) {
+            return Err(Invalid::new(
+                "environment",
+                "An environment's name has 1 to 50 letters, digits, `-`, `_` or `.`, and begins with a letter or digit.",
+                "production",
+            ));
+        }
+        Ok(Self(name))
+    }
+}
+
+impl fmt::Display for EnvironmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a job in `.circleci/config.yml`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct JobName(String);
+
+impl JobName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for JobName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if text.is_empty() || text.len() > 100 || !text.chars().all(legal) {
+            return Err(Invalid::new(
+                "job",
+                "A job's name has 1 to 100 letters, digits, `-`, `_`, `.` or `/`, as in `.circleci/config.yml`.",
+                "deploy_docker",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How CircleCI is asked to deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// API v2: run a pipeline. The definition is found when it is not named.
+    Pipeline {
+        /// The name or UUID of the pipeline definition.
+        definition: Option<String>,
+    },
+    /// API v1.1: run one job of a configuration below 2.1, until 1 February 2027.
+    Job(JobName),
+}
+
+impl Trigger {
+    /// The word for it, as people write it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Trigger::Pipeline { .. } => "pipeline",
+            Trigger::Job(_) => "job",
+        }
+    }
+}
+
+/// An environment of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// How it is deployed.
+    pub trigger: Trigger,
+}

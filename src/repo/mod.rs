@@ -1,0 +1,12 @@
+//! Repositories, how their environments are deployed, and the names of both.
+
+pub mod branch;
+pub mod environment;
+pub mod name;
+pub mod service;
+pub(crate) mod store;
+
+pub use branch::{Branch, Revision};
+pub use environment::{Environment, EnvironmentName, JobName, Trigger};
+pub use name::{ProjectSlug, RepoName, Vcs};
+pub use service::{NewRepo, Repo, Repos};

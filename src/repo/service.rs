@@ -1,0 +1,197 @@
+//! Registering repositories and finding them. Every change is written together with its audit entry.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName, Trigger, Vcs, store};
+use crate::actor::Caller;
+use crate::audit::{self, Entry, Outcome};
+use crate::circleci::Project;
+use crate::db::{Db, DbError};
+use crate::id::GuildId;
+use crate::permission::{Action, Ask, Permissions};
+use crate::refusal::Refusal;
+use crate::time::Clock;
+
+/// A registered repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repo {
+    /// `org/repo`.
+    pub name: RepoName,
+    /// Who hosts it.
+    pub vcs: Vcs,
+    /// Its slug on CircleCI, where that isn't made of the two above.
+    pub project: Option<ProjectSlug>,
+    /// The branch that is offered first.
+    pub default_branch: Option<Branch>,
+}
+
+/// A repository to be registered.
+#[derive(Debug, Clone)]
+pub struct NewRepo {
+    /// The repository.
+    pub repo: Repo,
+    /// The job that deploys `production`, for a configuration below 2.1; without it `production` runs a pipeline.
+    pub job: Option<JobName>,
+}
+
+/// The repositories of every guild.
+#[derive(Clone)]
+pub struct Repos {
+    db: Db,
+    permissions: Permissions,
+    clock: Clock,
+    /// The suffixes for which there is a `CIRCLE_API_PROJECT_TOKEN_…`.
+    token_names: Arc<HashSet<String>>,
+}
+
+impl Repos {
+    /// Repositories kept in `db`; `token_names` are those that have a project token of their own.
+    pub fn new(db: Db, permissions: Permissions, clock: Clock, token_names: HashSet<String>) -> Self {
+        Self { db, permissions, clock, token_names: Arc::new(token_names) }
+    }
+
+    /// Registers a repository and makes its environment `production`.
+    pub async fn add(&self, caller: &Caller, new: NewRepo) -> Result<Environment, Refusal> {
+        let NewRepo { repo, job } = new;
+        if job.is_some() && repo.project.is_some() {
+            return Err(Refusal::conflict(
+                "A project with a slug of its own has no API v1.1, which is what `job` needs.",
+                "Leave `job` out: `production` then runs a pipeline.",
+            ));
+        }
+        let production = Environment {
+            name: EnvironmentName::production(),
+            trigger: job.map_or(Trigger::Pipeline { definition: None }, Trigger::Job),
+        };
+        let mut tx = self.db.begin().await?;
+        self.permissions.require_in(&mut tx, caller, Action::Admin, whole(&repo.name)).await?;
+        store::insert(&mut tx, caller.guild, &repo, &caller.actor, self.clock.now()).await.map_err(
+            |error| match error {
+                DbError::Duplicate => Refusal::conflict(
+                    format!("`{}` is registered already.", repo.name),
+                    format!("`/repo show {}` shows how.", repo.name),
+                ),
+                other => other.into(),
+            },
+        )?;
+        store::insert_environment(&mut tx, caller.guild, &repo.name, &production).await?;
+        let detail = serde_json::json!({
+            "vcs": repo.vcs.as_str(),
+            "project": repo.project.as_ref().map(ProjectSlug::as_str),
+            "default_branch": repo.default_branch.as_ref().map(Branch::as_str),
+            "trigger": describe(&production.trigger),
+        });
+        let entry = self.entry(caller, audit::Action::RepoAdded, &repo.name, detail);
+        audit::append(&mut tx, &Entry { environment: Some(production.name.to_string()), ..entry }).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(production)
+    }
+
+    /// Takes a repository and its environments away; what was deployed stays in the history.
+    pub async fn remove(&self, caller: &Caller, name: &RepoName) -> Result<Repo, Refusal> {
+        let mut tx = self.db.begin().await?;
+        self.permissions.require_in(&mut tx, caller, Action::Admin, whole(name)).await?;
+        let Some(repo) = store::repo(&mut *tx, caller.guild, name).await? else {
+            return Err(unknown(name));
+        };
+        let environments = store::environments(&mut *tx, caller.guild, name).await?;
+        store::delete(&mut tx, caller.guild, name).await?;
+        let detail = serde_json::json!({
+            "vcs": repo.vcs.as_str(),
+            "environments": environments.iter().map(|e| (e.name.to_string(), describe(&e.trigger))).collect::<serde_json::Map<_, _>>(),
+        });
+        audit::append(&mut tx, &self.entry(caller, audit::Action::RepoRemoved, &repo.name, detail)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(repo)
+    }
+
+    /// The repositories that `caller` may see, by name.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Repo>, DbError> {
+        let repos = store::repos(self.db.pool(), caller.guild).await?;
+        self.permissions.only_permitted(caller, Action::View, repos, |repo| whole(&repo.name)).await
+    }
+
+    /// A repository and its environments, for somebody who may see it.
+    pub async fn show(&self, caller: &Caller, name: &RepoName) -> Result<(Repo, Vec<Environment>), Refusal> {
+        self.permissions.require(caller, Action::View, whole(name)).await?;
+        let repo = self.find(caller.guild, name).await?;
+        let environments = store::environments(self.db.pool(), caller.guild, name).await?;
+        Ok((repo, environments))
+    }
+
+    /// A registered repository, whoever asks.
+    pub async fn find(&self, guild: GuildId, name: &RepoName) -> Result<Repo, Refusal> {
+        store::repo(self.db.pool(), guild, name).await?.ok_or_else(|| unknown(name))
+    }
+
+    /// The environments of a registered repository, whoever asks.
+    pub async fn environments(&self, guild: GuildId, name: &RepoName) -> Result<Vec<Environment>, DbError> {
+        store::environments(self.db.pool(), guild, name).await
+    }
+
+    /// Every environment that runs a job of API v1.1, as `org/repo name`, for the operator.
+    pub async fn jobs_anywhere(&self) -> Result<Vec<String>, DbError> {
+        store::jobs_anywhere(self.db.pool()).await
+    }
+
+    /// How CircleCI addresses a repository, and under which name a project token of its own may be found.
+    pub async fn project(&self, repo: &Repo) -> Result<Project, DbError> {
+        Ok(Project {
+            vcs: repo.vcs,
+            repo: repo.name.clone(),
+            slug: repo.project.as_ref().map(|slug| slug.as_str().to_owned()),
+            token_name: match self.token(&repo.name).await? {
+                OwnToken::Has(name) => Some(name),
+                OwnToken::None | OwnToken::Shared(_) => None,
+            },
+        })
+    }
+
+    /// Whether a project token is set for this repository alone.
+    pub async fn token(&self, name: &RepoName) -> Result<OwnToken, DbError> {
+        let variable = name.variable();
+        if !self.token_names.contains(&variable) {
+            return Ok(OwnToken::None);
+        }
+        let names = store::names_anywhere(self.db.pool()).await?;
+        let other = names.into_iter().find(|other| other.key() != name.key() && other.variable() == variable);
+        Ok(other.map_or(OwnToken::Has(variable), OwnToken::Shared))
+    }
+
+    fn entry(&self, caller: &Caller, action: audit::Action, name: &RepoName, detail: serde_json::Value) -> Entry {
+        Entry {
+            channel: caller.channel,
+            repo: Some(name.to_string()),
+            detail: Some(detail),
+            ..Entry::new(caller.guild, self.clock.now(), &caller.actor, action, Outcome::Allowed)
+        }
+    }
+}
+
+/// A repository's own project token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnToken {
+    /// No variable names it.
+    None,
+    /// The suffix of the variable that holds it.
+    Has(String),
+    /// The variable would fit this other repository too, so it is used for neither.
+    Shared(RepoName),
+}
+
+fn whole(name: &RepoName) -> Ask<'_> {
+    Ask { repo: Some(name.as_str()), ..Ask::default() }
+}
+
+fn unknown(name: &RepoName) -> Refusal {
+    Refusal::conflict(
+        format!("`{name}` is not registered here."),
+        "`/repo list` shows what is; an admin can add it with `/repo add`.",
+    )
+}
+
+fn describe(trigger: &Trigger) -> serde_json::Value {
+    let (kind, job, definition) = store::columns(trigger);
+    serde_json::json!({ "kind": kind, "job": job, "definition": definition })
+}

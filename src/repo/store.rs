@@ -1,0 +1,180 @@
+//! The repositories and environments as rows.
+
+use sqlx::{Any, Executor};
+
+use super::{Environment, Repo, RepoName, Trigger};
+use crate::actor::Actor;
+use crate::db::{DbError, Tx};
+use crate::id::GuildId;
+use crate::time::Timestamp;
+
+#[derive(sqlx::FromRow)]
+struct RepoRow {
+    name: String,
+    vcs: String,
+    project: Option<String>,
+    default_branch: Option<String>,
+}
+
+impl TryFrom<RepoRow> for Repo {
+    type Error = DbError;
+
+    fn try_from(row: RepoRow) -> Result<Self, DbError> {
+        let corrupt = |_| DbError::Corrupt("a repository's name, host, project or default branch".to_owned());
+        Ok(Repo {
+            name: row.name.parse().map_err(corrupt)?,
+            vcs: row.vcs.parse().map_err(corrupt)?,
+            project: row.project.map(|slug| slug.parse()).transpose().map_err(corrupt)?,
+            default_branch: row.default_branch.map(|branch| branch.parse()).transpose().map_err(corrupt)?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct EnvironmentRow {
+    name: String,
+    kind: String,
+    job: Option<String>,
+    definition: Option<String>,
+}
+
+impl TryFrom<EnvironmentRow> for Environment {
+    type Error = DbError;
+
+    fn try_from(row: EnvironmentRow) -> Result<Self, DbError> {
+        Ok(Environment {
+            name: row.name.parse().map_err(|_| DbError::Corrupt("an environment's name".to_owned()))?,
+            trigger: trigger(&row.kind, row.job, row.definition)?,
+        })
+    }
+}
+
+/// The trigger that a row's columns stand for.
+pub fn trigger(kind: &str, job: Option<String>, definition: Option<String>) -> Result<Trigger, DbError> {
+    let corrupt = || DbError::Corrupt(format!("a trigger of kind {kind}"));
+    match (kind, job) {
+        ("pipeline", None) => Ok(Trigger::Pipeline { definition }),
+        ("job", Some(job)) => Ok(Trigger::Job(job.parse().map_err(|_| corrupt())?)),
+        _ => Err(corrupt()),
+    }
+}
+
+/// The columns that stand for a trigger: kind, job, definition.
+pub fn columns(trigger: &Trigger) -> (&'static str, Option<&str>, Option<&str>) {
+    match trigger {
+        Trigger::Pipeline { definition } => (trigger.as_str(), None, definition.as_deref()),
+        Trigger::Job(job) => (trigger.as_str(), Some(job.as_str()), None),
+    }
+}
+
+/// One repository of `guild`.
+pub async fn repo(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    name: &RepoName,
+) -> Result<Option<Repo>, DbError> {
+    let row: Option<RepoRow> =
+        sqlx::query_as("SELECT name, vcs, project, default_branch FROM repo WHERE guild_id = $1 AND repo_key = $2")
+            .bind(guild.row())
+            .bind(name.key())
+            .fetch_optional(executor)
+            .await?;
+    row.map(Repo::try_from).transpose()
+}
+
+/// Every repository of `guild`, by name.
+pub async fn repos(executor: impl Executor<'_, Database = Any>, guild: GuildId) -> Result<Vec<Repo>, DbError> {
+    let rows: Vec<RepoRow> =
+        sqlx::query_as("SELECT name, vcs, project, default_branch FROM repo WHERE guild_id = $1 ORDER BY repo_key")
+            .bind(guild.row())
+            .fetch_all(executor)
+            .await?;
+    rows.into_iter().map(Repo::try_from).collect()
+}
+
+/// The names of every repository of every guild, each once.
+pub async fn names_anywhere(executor: impl Executor<'_, Database = Any>) -> Result<Vec<RepoName>, DbError> {
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT MIN(name) FROM repo GROUP BY repo_key").fetch_all(executor).await?;
+    names.iter().map(|name| name.parse().map_err(|_| DbError::Corrupt("a repository's name".to_owned()))).collect()
+}
+
+/// Every environment of every guild that runs a job of API v1.1, as `org/repo name`.
+pub async fn jobs_anywhere(executor: impl Executor<'_, Database = Any>) -> Result<Vec<String>, DbError> {
+    let names = sqlx::query_scalar(
+        "SELECT DISTINCT repo.name || ' ' || environment.name
+           FROM environment JOIN repo USING (guild_id, repo_key)
+          WHERE environment.kind = 'job'
+          ORDER BY 1",
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(names)
+}
+
+/// The environments of a repository, by name.
+pub async fn environments(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    repo: &RepoName,
+) -> Result<Vec<Environment>, DbError> {
+    let rows: Vec<EnvironmentRow> = sqlx::query_as(
+        "SELECT name, kind, job, definition FROM environment WHERE guild_id = $1 AND repo_key = $2 ORDER BY name",
+    )
+    .bind(guild.row())
+    .bind(repo.key())
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(Environment::try_from).collect()
+}
+
+/// Keeps a new repository.
+pub async fn insert(tx: &mut Tx, guild: GuildId, repo: &Repo, maker: &Actor, now: Timestamp) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO repo (guild_id, repo_key, name, vcs, project, default_branch, made_by, made_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(guild.row())
+    .bind(repo.name.key())
+    .bind(repo.name.as_str())
+    .bind(repo.vcs.as_str())
+    .bind(repo.project.as_ref().map(|slug| slug.as_str()))
+    .bind(repo.default_branch.as_ref().map(|branch| branch.as_str()))
+    .bind(maker.id.to_string())
+    .bind(now.millis())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps a new environment.
+pub async fn insert_environment(
+    tx: &mut Tx,
+    guild: GuildId,
+    repo: &RepoName,
+    environment: &Environment,
+) -> Result<(), DbError> {
+    let (kind, job, definition) = columns(&environment.trigger);
+    sqlx::query(
+        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(guild.row())
+    .bind(repo.key())
+    .bind(environment.name.as_str())
+    .bind(kind)
+    .bind(job)
+    .bind(definition)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes a repository and its environments away. Its deploys and audit entries stay.
+pub async fn delete(tx: &mut Tx, guild: GuildId, repo: &RepoName) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM repo WHERE guild_id = $1 AND repo_key = $2")
+        .bind(guild.row())
+        .bind(repo.key())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! Instants and durations as Slipway keeps, reads and writes them, and the clock that tells the time. Knows nothing of
+//! who asks.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp as JiffTimestamp};
+
+use crate::invalid::Invalid;
+
+/// An instant in UTC, in whole milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The instant this many milliseconds after 1970-01-01T00:00:00Z.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, as Discord's timestamps want them.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The instant `duration` later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The instant `duration` earlier.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long it is since `earlier`; nothing when it is not earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    fn jiff(self) -> JiffTimestamp {
+        JiffTimestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
+            JiffTimestamp::MIN
+        } else {
+            JiffTimestamp::MAX
+        })
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.jiff())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Invalid;
+
+    /// An RFC 3339 time, or a date, which is its first instant in UTC.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if let Ok(instant) = text.parse::<JiffTimestamp>() {
+            return Ok(Self(instant.as_millisecond()));
+        }
+        // A date alone: jiff would also read one out of a time that lacks its zone.
+        let date = (text.len() == "2026-01-31".len()).then(|| text.parse::<jiff::civil::Date>().ok()).flatten();
+        date.and_then(|date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok())
+            .map(|start| Self(start.as_millisecond()))
+            .ok_or_else(|| Invalid::new("time", "A time is written as in RFC 3339, or as a date.", "2026-01-31"))
+    }
+}
+
+/// Reads a time of HTTP's (RFC 9110, `Sun, 06 Nov 1994 08:49:37 GMT`).
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp(zoned.timestamp().as_millisecond()))
+}
+
+/// The longest duration that may be asked for: 10 years.
+const DURATION_MAX: SignedDuration = SignedDuration::from_hours(24 * 3650);
+
+/// Reads a duration as people write it here: `90s`, `30m`, `8h`, `7d`, `2w`.
+pub fn duration(text: &str) -> Result<Duration, Invalid> {
+    let invalid = || {
+        Invalid::new("duration", "A duration is a number and one of `s`, `m`, `h`, `d`, `w`, at most 10 years.", "7d")
+    };
+    let unit = text.chars().next_back().ok_or_else(invalid)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return Err(invalid()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(seconds))
+        .filter(|seconds| *seconds <= DURATION_MAX.unsigned_abs().as_secs())
+        .map(Duration::from_secs)
+        .ok_or_else(invalid)
+}
+
+/// Reads a point in the past: a time, a date, or a duration ago.
+pub fn point_in_the_past(text: &str, now: Timestamp) -> Result<Timestamp, Invalid> {
+    duration(text).map(|ago| now.minus(ago)).or_else(|_| {
+        text.parse().map_err(|_| {
+            Invalid::new("time", "A time is a duration ago (`7d`), a date, or a time as in RFC 3339.", "7d")
+        })
+    })
+}
+
+/// Reads a point in the future: a time, a date, or a duration from now.
+pub fn point_in_the_future(text: &str, now: Timestamp) -> Result<Timestamp, Invalid> {
+    let invalid = |why| Invalid::new("time", why, "8h");
+    let point = duration(text)
+        .map(|ahead| now.plus(ahead))
+        .or_else(|_| text.parse())
+        .map_err(|_| invalid("A time is a duration from now (`8h`), a date, or a time as in RFC 3339."))?;
+    if point <= now {
+        return Err(invalid("That time is already over."));
+    }
+    Ok(point)
+}
+
+/// Tells the time. Tests hold one that they move themselves.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::new(|| Timestamp(JiffTimestamp::now().as_millisecond()))
+    }
+
+    /// A clock that says what `tell` returns.
+    pub fn new(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2w"), Ok(Duration::from_secs(14 * 86_400)));
+        for bad in ["", "7", "d", "-7d", "7 d", "1.5h", "7dd", "99999999999999999999w", "999999w", "7é"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_its_first_instant_in_utc() {
+        assert_eq!("2026-01-31".parse::<Timestamp>().unwrap().to_string(), "2026-01-31T00:00:00.000Z");
+        assert_eq!("2026-01-31T12:00:00+01:00".parse::<Timestamp>().unwrap().to_string(), "2026-01-31T11:00:00.000Z");
+        for bad in ["2026-13-01", "2026-01-31T12:00", "2026-01-31 "] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn http_dates_are_read() {
+        assert_eq!(http_date("Mon, 01 Feb 2027 00:00:00 GMT").unwrap().to_string(), "2027-02-01T00:00:00.000Z");
+        assert_eq!(http_date("soon"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,30}") {
+            let now = Timestamp::from_millis(1_764_000_000_000);
+            let _ = (duration(&text), text.parse::<Timestamp>(), http_date(&text));
+            let _ = (point_in_the_past(&text, now), point_in_the_future(&text, now));
+        }
+
+        #[test]
+        fn a_timestamp_reads_back_as_it_was_written(millis in -62_000_000_000_000i64..250_000_000_000_000) {
+            let instant = Timestamp::from_millis(millis);
+            prop_assert_eq!(instant.to_string().parse::<Timestamp>(), Ok(instant));
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The stage: starts the bot on real parts (serenity's gateway, HTTP, SQLite), gives tests people to act as and words to act
+//! with, and fails a test when the bot broke a rule of Discord's or CircleCI's, or did not end well.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use slipway::circleci::Patience;
+use slipway::cli::run::serve;
+use slipway::config::{Settings, Variables};
+use sqlx::{Connection, Row};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::circleci::FakeCircleCi;
+use super::discord::{CommandCall, FakeDiscord, Interaction, Member, MessageView};
+
+/// The stage of one test.
+pub struct Stage {
+    pub discord: FakeDiscord,
+    pub circleci: FakeCircleCi,
+    folder: TempDir,
+    owner: Member,
+    more: Vec<(String, String)>,
+    bot: Option<Bot>,
+}
+
+struct Bot {
+    task: JoinHandle<Result<(), String>>,
+    stopping: CancellationToken,
+}
+
+/// A member of the guild who can speak to the bot.
+pub struct Person<'a> {
+    stage: &'a Stage,
+    pub member: Member,
+}
+
+/// A CircleCI that fails is given up on quickly.
+fn patience() -> Patience {
+    Patience {
+        request: Duration::from_millis(1_500),
+        connect: Duration::from_millis(700),
+        retry_first: Duration::from_millis(20),
+        retry_longest: Duration::from_millis(100),
+        rate_limited: Duration::from_secs(3),
+        looks: [50, 200, 500].map(Duration::from_millis).to_vec(),
+        ..Patience::default()
+    }
+}
+
+impl Stage {
+    /// The bot is connected and its commands registered; `root` is an owner; nothing else is set up.
+    pub async fn empty() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with more settings.
+    pub async fn with(more: &[(&str, &str)]) -> Self {
+        let mut stage = Self::before_curtain(FakeCircleCi::start().await, more).await;
+        stage.start_bot();
+        stage.discord.ready().await;
+        stage.discord.registered().await;
+        stage
+    }
+
+    /// `acme/web` is registered and deployed by a pipeline, and Alice may deploy it.
+    pub async fn start() -> Self {
+        let stage = Self::empty().await;
+        stage.root().adds_repo("acme/web").await;
+        stage.root().lets("alice", "deploy").await;
+        stage
+    }
+
+    /// `acme/web` is registered and deployed by the job `deploy_docker` of API v1.1, and Alice may deploy it.
+    pub async fn start_with_job() -> Self {
+        let stage = Self::empty().await;
+        let add = CommandCall::new("repo").sub("add").string("name", "acme/web").string("job", "deploy_docker");
+        stage.root().runs(add).await.answer().await;
+        stage.root().lets("alice", "deploy").await;
+        stage
+    }
+
+    /// Everything is there but the bot.
+    pub async fn before_curtain(circleci: FakeCircleCi, more: &[(&str, &str)]) -> Self {
+        let discord = FakeDiscord::start().await;
+        let owner = discord.member("root", &[]);
+        Self {
+            discord,
+            circleci,
+            folder: tempfile::tempdir().unwrap(),
+            owner,
+            more: more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            bot: None,
+        }
+    }
+
+    /// The settings with which the bot finds both fakes.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let mut variables: Vec<(String, String)> = [
+            ("DISCORD_TOKEN", self.discord.token().to_owned()),
+            ("DISCORD_GUILD_ID", self.discord.guild_id().to_string()),
+            ("DISCORD_API_URL", self.discord.url()),
+            ("CIRCLE_API_USER_TOKEN", self.circleci.token().to_owned()),
+            ("CIRCLECI_URL", self.circleci.url().to_owned()),
+            ("DATABASE_URL", format!("sqlite://{}", self.database().display())),
+            ("SLIPWAY_OWNERS", self.owner.id.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec();
+        variables.extend(self.more.iter().cloned());
+        variables
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("slipway.db")
+    }
+
+    /// Starts the bot in this process.
+    pub fn start_bot(&mut self) {
+        let variables = self.variables();
+        let variables = Variables::of(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let settings = Settings::read(&variables).unwrap();
+        let stopping = CancellationToken::new();
+        let served = serve(settings, patience(), stopping.clone());
+        self.bot = Some(Bot { task: tokio::spawn(async { served.await.map_err(|complaint| complaint.0) }), stopping });
+    }
+
+    /// Stops the bot in good order.
+    pub async fn stop_bot(&mut self) -> Result<(), String> {
+        let bot = self.bot.take().expect("the bot was started");
+        bot.stopping.cancel();
+        tokio::time::timeout(Duration::from_secs(15), bot.task).await.expect("the bot stops within its time").expect("the bot did not panic")
+    }
+
+    /// Waits until the bot ends by itself and returns what it says.
+    pub async fn bot_ends(&mut self) -> Result<(), String> {
+        let bot = self.bot.take().expect("the bot was started");
+        tokio::time::timeout(Duration::from_secs(20), bot.task).await.expect("the bot ends").expect("the bot did not panic")
+    }
+
+    /// Takes the bot away at this instant, as a kill would: nothing is finished or recorded.
+    pub async fn kill_bot(&mut self) {
+        let bot = self.bot.take().expect("the bot was started");
+        bot.task.abort();
+        let _ = bot.task.await;
+        self.discord.disconnected().await;
+    }
+
+    /// Starts the bot again and waits until it is connected.
+    pub async fn start_bot_again(&mut self) {
+        let before = self.discord.identifies().len();
+        self.start_bot();
+        self.discord.identified(before + 1).await;
+        self.discord.ready().await;
+    }
+
+    /// Ends the test: the bot stops in good order, and nobody broke a rule.
+    pub async fn finish(mut self) {
+        if self.bot.is_some() {
+            self.stop_bot().await.unwrap();
+        }
+        assert_eq!(self.discord.violations(), Vec::<String>::new(), "{}", self.discord.story());
+        assert_eq!(self.circleci.violations(), Vec::<String>::new());
+    }
+
+    /// The owner.
+    pub fn root(&self) -> Person<'_> {
+        Person { stage: self, member: self.owner.clone() }
+    }
+
+    pub fn alice(&self) -> Person<'_> {
+        self.person("alice")
+    }
+
+    pub fn bob(&self) -> Person<'_> {
+        self.person("bob")
+    }
+
+    /// A member of that name without roles.
+    pub fn person(&self, name: &str) -> Person<'_> {
+        self.person_with(name, &[])
+    }
+
+    /// A member of that name who holds these roles.
+    pub fn person_with(&self, name: &str, roles: &[u64]) -> Person<'_> {
+        Person { stage: self, member: self.discord.member(name, roles) }
+    }
+
+    /// What a message says, without what differs from run to run.
+    pub fn tidy(&self, message: &MessageView) -> String {
+        let text = message.text().replace(self.circleci.url(), "https://circleci.test");
+        let text = replace_between(&text, "<t:", ">", "<time>");
+        replace_between(&text, "<@", ">", "<@someone>")
+    }
+
+    /// The audit log's entries of the guild, oldest first: action, outcome and the columns in question.
+    pub async fn audit(&self) -> Vec<Entry> {
+        let url = format!("sqlite://{}", self.database().display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let rows = sqlx::query("SELECT action, outcome, actor_name, repo, branch, environment, deploy_id, reason, detail FROM audit_log WHERE guild_id = $1 ORDER BY seq")
+            .bind(i64::try_from(self.discord.guild_id()).unwrap())
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| Entry {
+                action: row.get("action"),
+                outcome: row.get("outcome"),
+                actor: row.get("actor_name"),
+                repo: row.get("repo"),
+                branch: row.get("branch"),
+                environment: row.get("environment"),
+                deploy: row.get("deploy_id"),
+                reason: row.get("reason"),
+                detail: row.get::<Option<String>, _>("detail").map_or(Value::Null, |detail| serde_json::from_str(&detail).unwrap()),
+            })
+            .collect()
+    }
+
+    /// The states of all deploys, in the order in which they were asked for.
+    pub async fn states(&self) -> Vec<String> {
+        let url = format!("sqlite://{}", self.database().display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query_scalar("SELECT state FROM deploy ORDER BY number").fetch_all(&mut connection).await.unwrap()
+    }
+}
+
+/// One audit entry.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub action: String,
+    pub outcome: String,
+    pub actor: String,
+    pub repo: Option<String>,
+    pub branch: Option<String>,
+    pub environment: Option<String>,
+    pub deploy: Option<i64>,
+    pub reason: Option<String>,
+    pub detail: Value,
+}
+
+impl Person<'_> {
+    /// Runs a command.
+    pub async fn runs(&self, call: CommandCall) -> Interaction {
+        self.stage.discord.interact(&self.member, call).await
+    }
+
+    /// `/deploy`.
+    pub async fn deploys(&self, repo: &str, branch: &str) -> Interaction {
+        self.runs(deploy(repo, branch)).await
+    }
+
+    /// `/deploy` with more options.
+    pub async fn deploys_with(&self, repo: &str, branch: &str, more: impl FnOnce(CommandCall) -> CommandCall) -> Interaction {
+        self.runs(more(deploy(repo, branch))).await
+    }
+
+    /// `/repo add`, and it works.
+    pub async fn adds_repo(&self, name: &str) {
+        let answer = self.runs(CommandCall::new("repo").sub("add").string("name", name)).await.answer().await;
+        assert!(answer.text().contains("is registered"), "{}", answer.text());
+    }
+
+    /// `/permission grant` for everything, and it works.
+    pub async fn lets(&self, name: &str, action: &str) {
+        let who = self.stage.person(name).member.id;
+        self.grants(grant(who, action)).await;
+    }
+
+    /// `/permission grant`, and it works.
+    pub async fn grants(&self, call: CommandCall) {
+        let answer = self.runs(call).await.answer().await;
+        assert!(answer.text().contains("is made"), "{}", answer.text());
+    }
+}
+
+impl Deref for Person<'_> {
+    type Target = Member;
+
+    fn deref(&self) -> &Member {
+        &self.member
+    }
+}
+
+/// `/deploy repo branch`.
+pub fn deploy(repo: &str, branch: &str) -> CommandCall {
+    CommandCall::new("deploy").string("repo", repo).string("branch", branch)
+}
+
+/// `/permission grant who action`.
+pub fn grant(who: u64, action: &str) -> CommandCall {
+    CommandCall::new("permission").sub("grant").mentionable("who", who).string("action", action)
+}
+
+fn replace_between(text: &str, before: &str, after: &str, with: &str) -> String {
+    let mut tidy = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(before) {
+        tidy.push_str(&rest[..at]);
+        tidy.push_str(with);
+        rest = rest[at..].find(after).map_or("", |end| &rest[at + end + after.len()..]);
+    }
+    tidy + rest
+}

@@ -243,6 +243,9 @@ impl App {
         let Some(action) = command::denied_action(&request.path) else { return Ok(()) };
         let outcome = if matches!(refusal, Refusal::Database(_)) { Outcome::Error } else { Outcome::Denied };
         let Caller { guild, channel, actor } = &request.caller;
+        // `/environment` calls it `name`, and `/repo` means the repository by that.
+        let environment =
+            if request.path.first().is_some_and(|word| word == "environment") { "name" } else { "environment" };
         let mut tx = self.db.begin().await?;
         self.permissions.ensure_guild(&mut tx, *guild).await?;
         let mut detail = refusal.detail();
@@ -252,7 +255,7 @@ impl App {
             // Only what parses stands in the columns; the rest is in `detail`, clipped, and can be erased.
             repo: parsed::<RepoName>(&request.arguments, &["repo", "name"]),
             branch: parsed::<Branch>(&request.arguments, &["branch"]),
-            environment: parsed::<EnvironmentName>(&request.arguments, &["environment"]),
+            environment: parsed::<EnvironmentName>(&request.arguments, &[environment]),
             reason: request.arguments.text("reason").map(|reason| text::clip(reason, 500).into_owned()),
             detail: Some(detail),
             ..Entry::new(*guild, self.clock.now(), actor, action, outcome)

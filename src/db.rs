@@ -145,7 +145,22 @@ impl Db {
             MigrateError::VersionMissing(version) => DbError::Newer { path: path.clone(), version },
             other => DbError::Migrate { path: path.clone(), why: other.to_string() },
         })?;
-        Ok(Db { pool })
+        let db = Db { pool };
+        db.check().await.map_err(|why| DbError::Open { path, why })?;
+        Ok(db)
+    }
+
+    /// Whether what was asked for holds: some file systems know no write-ahead log, and a file may be read-only.
+    async fn check(&self) -> Result<(), String> {
+        let mode: String = sqlx::query_scalar("SELECT CAST(journal_mode AS TEXT) FROM pragma_journal_mode")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| plain(&error))?;
+        if mode != "wal" {
+            return Err(format!("its journal mode is {mode}, and this file system has no write-ahead log"));
+        }
+        let tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| plain(&error))?;
+        tx.rollback().await.map_err(|error| plain(&error))
     }
 
     /// For reads that need not agree with a write.
@@ -275,6 +290,20 @@ mod tests {
     async fn a_folder_that_is_not_there_is_named() {
         let error = Db::open(&"sqlite:///nowhere/at/all/slipway.db".parse().unwrap()).await.err().unwrap();
         assert!(error.to_string().contains("/nowhere/at/all/slipway.db can't be opened"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url(&folder);
+        std::fs::write(
+            url.path(),
+            "This is a letter, and far longer than the header of a database would be.".repeat(20),
+        )
+        .unwrap();
+        let error = Db::open(&url).await.err().unwrap();
+        assert!(matches!(error, DbError::Open { .. }), "{error}");
+        assert!(std::fs::read_to_string(url.path()).unwrap().starts_with("This is a letter"));
     }
 
     #[test]

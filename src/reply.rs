@@ -84,9 +84,8 @@ impl Text {
         self
     }
 
-    /// Adds what our own sentences say, in which backticks set off names and values: `` no `x` here ``.
-    ///
-    /// Only for sentences of ours and values already parsed; hostile text goes through [`Text::plain`].
+    /// Adds sentences in which backticks set off names and values: `` no `x` here ``. Harmless for any text: what stands
+    /// between backticks is shown as typed, the rest letter by letter.
     pub fn sentence(mut self, sentence: &str) -> Self {
         for (index, part) in sentence.split('`').enumerate() {
             if !part.is_empty() {

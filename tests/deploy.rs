@@ -10,7 +10,8 @@ use support::circleci::{Fault, Route};
 async fn a_deploy_is_checked_recorded_triggered_and_answered_with_its_link() {
     let stage = Stage::start().await;
 
-    let deploy = stage.alice().deploys_with("acme/web", "main", |call| call.string("reason", "fixes the login page")).await;
+    let deploy =
+        stage.alice().deploys_with("acme/web", "main", |call| call.string("reason", "fixes the login page")).await;
 
     assert!(!deploy.acknowledged().await.ephemeral);
     let card = deploy.answer().await;

@@ -49,6 +49,7 @@ CREATE TABLE environment (
     kind TEXT NOT NULL CHECK (kind IN ('pipeline', 'job')),
     job TEXT CHECK ((job IS NOT NULL) = (kind = 'job')),
     definition TEXT,
+    template TEXT NOT NULL,
     PRIMARY KEY (guild_id, repo_key, name),
     FOREIGN KEY (guild_id, repo_key) REFERENCES repo (guild_id, repo_key) ON DELETE CASCADE
 ) STRICT;

@@ -74,6 +74,12 @@ words! {
         RepoRemoved = "repo.removed",
         /// A change to the repositories, or a look at them, was refused.
         RepoDenied = "repo.denied",
+        /// An environment was made or changed.
+        EnvironmentSet = "environment.set",
+        /// An environment was removed.
+        EnvironmentRemoved = "environment.removed",
+        /// A change to the environments, or a look at them, was refused.
+        EnvironmentDenied = "environment.denied",
         /// The process began its work.
         SlipwayStarted = "slipway.started",
         /// The process ended its work in good order.

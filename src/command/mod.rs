@@ -4,6 +4,7 @@
 mod arguments;
 mod deploy;
 pub mod docs;
+mod environment;
 mod help;
 pub mod line;
 mod permission;
@@ -119,7 +120,7 @@ pub enum Completes {
 }
 
 /// Every command, in the order in which help lists them.
-pub static COMMANDS: &[CommandSpec] = &[deploy::SPEC, permission::SPEC, repo::SPEC, help::SPEC];
+pub static COMMANDS: &[CommandSpec] = &[deploy::SPEC, permission::SPEC, repo::SPEC, environment::SPEC, help::SPEC];
 
 /// The page of a list: only the console's lines and buttons name it.
 pub const PAGE_OPTION: &str = "page";
@@ -144,6 +145,10 @@ pub enum Private {
     RepoList(repo::List),
     RepoShow(repo::Show),
     RepoRemove(repo::Remove),
+    EnvironmentSet(environment::Set),
+    EnvironmentList(environment::List),
+    EnvironmentShow(environment::Show),
+    EnvironmentRemove(environment::Remove),
     Help(help::Help),
 }
 
@@ -159,6 +164,10 @@ impl Private {
             Private::RepoList(list) => list.run(app, caller).await,
             Private::RepoShow(show) => show.run(app, caller).await,
             Private::RepoRemove(remove) => remove.run(app, caller).await,
+            Private::EnvironmentSet(set) => set.run(app, caller).await,
+            Private::EnvironmentList(list) => list.run(app, caller).await,
+            Private::EnvironmentShow(show) => show.run(app, caller).await,
+            Private::EnvironmentRemove(remove) => remove.run(app, caller).await,
             Private::Help(help) => Ok(help.run()),
         }
     }
@@ -200,6 +209,7 @@ pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<audit::Action> {
         Some("deploy") => Some(audit::Action::DeployDenied),
         Some("permission") => Some(audit::Action::PermissionDenied),
         Some("repo") => Some(audit::Action::RepoDenied),
+        Some("environment") => Some(audit::Action::EnvironmentDenied),
         _ => None,
     }
 }

@@ -172,7 +172,7 @@ impl Remove {
 }
 
 /// How an environment is deployed, after its name.
-fn how(environment: &Environment, app: &App) -> Text {
+pub(super) fn how(environment: &Environment, app: &App) -> Text {
     match &environment.trigger {
         Trigger::Pipeline { definition: None } => Text::of("runs a pipeline (API v2)"),
         Trigger::Pipeline { definition: Some(definition) } => {
@@ -182,6 +182,6 @@ fn how(environment: &Environment, app: &App) -> Text {
             .code(job)
             .plain(" (API v1.1, which CircleCI ends ")
             .time(app.v1_triggers_end())
-            .plain("; register it again without `job` to run a pipeline)"),
+            .sentence("; `/environment set` with `trigger:pipeline` moves it)"),
     }
 }

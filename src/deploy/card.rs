@@ -19,7 +19,7 @@ pub fn card(deploy: &Deploy) -> Reply {
         .field_if("Parameters", parameters(deploy))
         .field_if("Build", build(deploy));
     if let Some(said) = &deploy.said {
-        reply = reply.body(Text::of(said));
+        reply = reply.body(Text::default().sentence(said));
     }
     match &deploy.url {
         Some(url) => reply.button(Button::Link { label: "Build", url: url.clone() }),

@@ -85,12 +85,15 @@ pub fn parse(text: &str) -> Result<Vec<Parameter>, Invalid> {
     Ok(parameters)
 }
 
-fn check_name(name: &str) -> Result<(), Invalid> {
+/// Whether CircleCI takes `name` for a parameter: ASCII letters, digits and `_`, not beginning with a digit
+/// (docs/guides/security/inject-environment-variables-with-api).
+pub fn is_name(name: &str) -> bool {
     let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if !begins_well
-        || name.len() > NAME_CHARS_MAX
-        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    {
+    begins_well && name.len() <= NAME_CHARS_MAX && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn check_name(name: &str) -> Result<(), Invalid> {
+    if !is_name(name) {
         return Err(invalid(
             "A parameter's name has letters, digits and `_` only, doesn't begin with a digit, and has at most 128 characters."
                 .to_owned(),

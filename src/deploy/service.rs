@@ -14,9 +14,10 @@ use crate::audit::{self, Entry, Outcome};
 use crate::circleci::{self, CircleCi, Found, Order, Project, Run, RunId, TriggerError};
 use crate::db::{Db, DbError};
 use crate::guild;
-use crate::id::{InteractionId, MessageId};
+use crate::id::{DeployId, InteractionId, MessageId};
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
+use crate::repo::template::Values;
 use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Revision};
 use crate::text;
 use crate::time::Clock;
@@ -104,8 +105,10 @@ impl Deploys {
         let environments = self.repos.environments(caller.guild, &repo.name).await?;
         let environment = choose(&repo, environments, wish.environment.as_ref())?;
         self.permissions.require(caller, Action::Deploy, ask(&repo.name, &wish.branch, &environment.name)).await?;
+        check_parameters(&environment, &wish.parameters)?;
         let project = self.repos.project(&repo).await?;
-        circleci::check_revision(&project, &environment.trigger, wish.revision.as_ref(), &wish.parameters)
+        let parameters = all_parameters(&environment, &wish, &caller.actor.name, &Uuid::nil(), DeployId(0));
+        circleci::check_revision(&project, &environment.trigger, wish.revision.as_ref(), &parameters)
             .map_err(|refusal| Refusal::conflict(refusal.to_string(), ""))?;
         Ok(Plan { repo, environment, wish })
     }
@@ -124,9 +127,11 @@ impl Deploys {
         let mut tx = self.db.begin().await?;
         let ask = ask(&repo.name, &wish.branch, &environment.name);
         self.permissions.require_in(&mut tx, caller, Action::Deploy, ask).await?;
+        let (uuid, id) = (Uuid::now_v7(), guild::store::next_deploy(&mut tx, caller.guild).await?);
+        let parameters = all_parameters(&environment, &wish, &caller.actor.name, &uuid, id);
         let deploy = Deploy {
-            uuid: Uuid::now_v7(),
-            id: guild::store::next_deploy(&mut tx, caller.guild).await?,
+            uuid,
+            id,
             guild: caller.guild,
             channel: caller.channel,
             message,
@@ -138,7 +143,7 @@ impl Deploys {
             environment: environment.name,
             branch: wish.branch,
             revision: wish.revision,
-            parameters: wish.parameters,
+            parameters,
             reason: wish.reason,
             trigger: environment.trigger,
             state: State::Triggering,
@@ -366,6 +371,33 @@ fn with_words_of_circleci(refusal: &circleci::Refusal) -> String {
     }
 }
 
+/// What an environment passes to its pipeline, and what the person adds.
+fn all_parameters(environment: &Environment, wish: &Wish, actor: &str, uuid: &Uuid, id: DeployId) -> Vec<Parameter> {
+    let values = Values {
+        id: &uuid.to_string(),
+        number: id.0,
+        environment: environment.name.as_str(),
+        actor,
+        branch: wish.branch.as_str(),
+        revision: wish.revision.as_ref().map_or("", Revision::as_str),
+        reason: wish.reason.as_ref().map_or("", Reason::as_str),
+    };
+    let mut parameters = environment.template.fill(&values);
+    parameters.extend(wish.parameters.iter().cloned());
+    parameters
+}
+
+/// What the environment passes itself, nobody can pass in its place.
+fn check_parameters(environment: &Environment, given: &[Parameter]) -> Result<(), Refusal> {
+    match given.iter().find(|parameter| environment.template.passes(&parameter.name)) {
+        None => Ok(()),
+        Some(parameter) => Err(Refusal::conflict(
+            format!("The environment `{}` passes the parameter `{}` itself.", environment.name, parameter.name),
+            "Leave it out.",
+        )),
+    }
+}
+
 fn unknown_because(why: &str) -> String {
     format!(
         "{why} The build was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. \
@@ -426,7 +458,7 @@ mod tests {
     use crate::repo::{Trigger, Vcs};
 
     fn environment(name: &str) -> Environment {
-        Environment { name: name.parse().unwrap(), trigger: Trigger::Pipeline { definition: None } }
+        Environment::new(name.parse().unwrap(), Trigger::Pipeline { definition: None })
     }
 
     #[test]

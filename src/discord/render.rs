@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn text_is_cut_where_it_stays_whole() {
-        assert_eq!(render(&Text::of("****"), 5), "\\*…");
+        assert_eq!(render(&Text::of("****"), 5), "\\*\\*…");
         assert_eq!(render(&Text::of("ab").code("cdefgh"), 5), "ab…");
         assert_eq!(render(&Text::of("ab").code("c"), 5), "ab`c`");
     }
@@ -172,7 +172,7 @@ mod tests {
             prop_assert!(total(&embed) <= EMBEDS_MAX);
             prop_assert!(units(embed["title"].as_str().unwrap()) <= TITLE_MAX);
             prop_assert!(units(embed["description"].as_str().unwrap_or("")) <= DESCRIPTION_MAX);
-            for field in embed["fields"].as_array().unwrap() {
+            for field in embed["fields"].as_array().into_iter().flatten() {
                 let value = units(field["value"].as_str().unwrap());
                 prop_assert!((1..=FIELD_VALUE_MAX).contains(&value));
             }

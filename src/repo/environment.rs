@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::template::Template;
 use crate::invalid::Invalid;
 
 /// The longest environment name in characters.
@@ -94,11 +95,50 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// The word for it, as people write it.
-    pub fn as_str(&self) -> &'static str {
+    /// The kind.
+    pub fn kind(&self) -> TriggerKind {
         match self {
-            Trigger::Pipeline { .. } => "pipeline",
-            Trigger::Job(_) => "job",
+            Trigger::Pipeline { .. } => TriggerKind::Pipeline,
+            Trigger::Job(_) => TriggerKind::Job,
+        }
+    }
+
+    /// The word for its kind, as people write it.
+    pub fn as_str(&self) -> &'static str {
+        self.kind().as_str()
+    }
+}
+
+/// The kinds of triggers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriggerKind {
+    /// API v2.
+    Pipeline,
+    /// API v1.1.
+    Job,
+}
+
+impl TriggerKind {
+    /// The words for the kinds.
+    pub const WORDS: &[&str] = &["pipeline", "job"];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TriggerKind::Pipeline => "pipeline",
+            TriggerKind::Job => "job",
+        }
+    }
+}
+
+impl FromStr for TriggerKind {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "pipeline" => Ok(TriggerKind::Pipeline),
+            "job" => Ok(TriggerKind::Job),
+            _ => Err(Invalid::new("trigger", "A trigger is `pipeline` or `job`.", "pipeline")),
         }
     }
 }
@@ -110,4 +150,13 @@ pub struct Environment {
     pub name: EnvironmentName,
     /// How it is deployed.
     pub trigger: Trigger,
+    /// What is passed to its pipeline; empty for a job.
+    pub template: Template,
+}
+
+impl Environment {
+    /// An environment that passes nothing of its own.
+    pub fn new(name: EnvironmentName, trigger: Trigger) -> Self {
+        Self { name, trigger, template: Template::default() }
+    }
 }

@@ -5,8 +5,10 @@ pub mod environment;
 pub mod name;
 pub mod service;
 pub(crate) mod store;
+pub mod template;
 
 pub use branch::{Branch, Revision};
 pub use environment::{Environment, EnvironmentName, JobName, Trigger};
 pub use name::{ProjectSlug, RepoName, Vcs};
-pub use service::{NewRepo, Repo, Repos};
+pub use service::{EnvironmentChange, NewRepo, Repo, Repos};
+pub use template::Template;

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName, Trigger, Vcs, store};
+use super::environment::TriggerKind;
+use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName, Template, Trigger, Vcs, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::Project;
@@ -35,6 +36,65 @@ pub struct NewRepo {
     pub job: Option<JobName>,
 }
 
+/// What is to be said of an environment; the rest keeps its value.
+#[derive(Debug, Clone)]
+pub struct EnvironmentChange {
+    /// Which environment; it is made when it isn't there.
+    pub name: EnvironmentName,
+    /// The kind of trigger.
+    pub kind: Option<TriggerKind>,
+    /// The job, for the kind `job`.
+    pub job: Option<JobName>,
+    /// The pipeline definition's name or id, for the kind `pipeline`.
+    pub definition: Option<String>,
+    /// What is passed to the pipeline.
+    pub template: Option<Template>,
+}
+
+impl EnvironmentChange {
+    /// The environment that the change makes of `before`, or of nothing.
+    fn apply(self, before: Option<Environment>, repo: &Repo) -> Result<Environment, Refusal> {
+        let kept = before.unwrap_or_else(|| Environment::new(self.name, Trigger::Pipeline { definition: None }));
+        let kind = self.kind.unwrap_or(if self.job.is_some() { TriggerKind::Job } else { kept.trigger.kind() });
+        let trigger = match (kind, kept.trigger) {
+            (TriggerKind::Pipeline, _) if self.job.is_some() => {
+                return Err(Refusal::conflict(
+                    "`job` belongs to the trigger `job`, and a pipeline has none.",
+                    "Name one of the two.",
+                ));
+            }
+            (TriggerKind::Pipeline, Trigger::Pipeline { definition }) => {
+                Trigger::Pipeline { definition: self.definition.or(definition) }
+            }
+            (TriggerKind::Pipeline, Trigger::Job(_)) => Trigger::Pipeline { definition: self.definition },
+            (TriggerKind::Job, _) if self.definition.is_some() || self.template.is_some() => {
+                return Err(Refusal::conflict(
+                    "`definition` and `parameters` belong to the trigger `pipeline`.",
+                    "Leave them out, or set `trigger` to `pipeline`.",
+                ));
+            }
+            (TriggerKind::Job, _) if repo.project.is_some() => {
+                return Err(Refusal::conflict(
+                    "A project with a slug of its own has no API v1.1, which is what `job` needs.",
+                    "Use the trigger `pipeline`.",
+                ));
+            }
+            (TriggerKind::Job, Trigger::Job(job)) => Trigger::Job(self.job.unwrap_or(job)),
+            (TriggerKind::Job, Trigger::Pipeline { .. }) => Trigger::Job(self.job.ok_or_else(|| {
+                Refusal::conflict(
+                    "The trigger `job` needs a job.",
+                    "Name it as `job`, as it stands in `.circleci/config.yml`.",
+                )
+            })?),
+        };
+        let template = match kind {
+            TriggerKind::Pipeline => self.template.unwrap_or(kept.template),
+            TriggerKind::Job => Template::default(),
+        };
+        Ok(Environment { name: kept.name, trigger, template })
+    }
+}
+
 /// The repositories of every guild.
 #[derive(Clone)]
 pub struct Repos {
@@ -60,10 +120,8 @@ impl Repos {
                 "Leave `job` out: `production` then runs a pipeline.",
             ));
         }
-        let production = Environment {
-            name: EnvironmentName::production(),
-            trigger: job.map_or(Trigger::Pipeline { definition: None }, Trigger::Job),
-        };
+        let trigger = job.map_or(Trigger::Pipeline { definition: None }, Trigger::Job);
+        let production = Environment::new(EnvironmentName::production(), trigger);
         let mut tx = self.db.begin().await?;
         self.permissions.require_in(&mut tx, caller, Action::Admin, whole(&repo.name)).await?;
         store::insert(&mut tx, caller.guild, &repo, &caller.actor, self.clock.now()).await.map_err(
@@ -75,15 +133,15 @@ impl Repos {
                 other => other.into(),
             },
         )?;
-        store::insert_environment(&mut tx, caller.guild, &repo.name, &production).await?;
+        store::put_environment(&mut tx, caller.guild, &repo.name, &production).await?;
         let detail = serde_json::json!({
             "vcs": repo.vcs.as_str(),
             "project": repo.project.as_ref().map(ProjectSlug::as_str),
             "default_branch": repo.default_branch.as_ref().map(Branch::as_str),
-            "trigger": describe(&production.trigger),
+            "production": describe(&production),
         });
         let entry = self.entry(caller, audit::Action::RepoAdded, &repo.name, detail);
-        audit::append(&mut tx, &Entry { environment: Some(production.name.to_string()), ..entry }).await?;
+        audit::append(&mut tx, &entry.environment(&production.name)).await?;
         tx.commit().await.map_err(DbError::from)?;
         Ok(production)
     }
@@ -99,9 +157,62 @@ impl Repos {
         store::delete(&mut tx, caller.guild, name).await?;
         let detail = serde_json::json!({
             "vcs": repo.vcs.as_str(),
-            "environments": environments.iter().map(|e| (e.name.to_string(), describe(&e.trigger))).collect::<serde_json::Map<_, _>>(),
+            "environments": environments.iter().map(|e| (e.name.to_string(), describe(e))).collect::<serde_json::Map<_, _>>(),
         });
         audit::append(&mut tx, &self.entry(caller, audit::Action::RepoRemoved, &repo.name, detail)).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(repo)
+    }
+
+    /// Makes or changes an environment; what `change` doesn't name keeps its value.
+    pub async fn set_environment(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+        change: EnvironmentChange,
+    ) -> Result<Environment, Refusal> {
+        let mut tx = self.db.begin().await?;
+        self.permissions.require_in(&mut tx, caller, Action::Admin, environment_of(name, &change.name)).await?;
+        let repo = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;
+        let before = store::environments(&mut *tx, caller.guild, name)
+            .await?
+            .into_iter()
+            .find(|known| known.name == change.name);
+        let detail_before = before.as_ref().map(describe);
+        let after = change.apply(before, &repo)?;
+        store::put_environment(&mut tx, caller.guild, name, &after).await?;
+        let detail = serde_json::json!({ "before": detail_before, "after": describe(&after) });
+        let entry = self.entry(caller, audit::Action::EnvironmentSet, &repo.name, detail).environment(&after.name);
+        audit::append(&mut tx, &entry).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(after)
+    }
+
+    /// Takes an environment away; what was deployed there stays in the history.
+    pub async fn remove_environment(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+        environment: &EnvironmentName,
+    ) -> Result<Repo, Refusal> {
+        let mut tx = self.db.begin().await?;
+        self.permissions.require_in(&mut tx, caller, Action::Admin, environment_of(name, environment)).await?;
+        let repo = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;
+        let known = store::environments(&mut *tx, caller.guild, name).await?;
+        let removed = known
+            .iter()
+            .find(|known| known.name == *environment)
+            .ok_or_else(|| unknown_environment(&repo, environment))?;
+        if known.len() == 1 {
+            return Err(Refusal::conflict(
+                format!("`{environment}` is the only environment of `{}`.", repo.name),
+                format!("Set another one first, or take the whole repository away with `/repo remove {}`.", repo.name),
+            ));
+        }
+        store::delete_environment(&mut tx, caller.guild, name, environment).await?;
+        let detail = serde_json::json!({ "before": describe(removed) });
+        let entry = self.entry(caller, audit::Action::EnvironmentRemoved, &repo.name, detail).environment(environment);
+        audit::append(&mut tx, &entry).await?;
         tx.commit().await.map_err(DbError::from)?;
         Ok(repo)
     }
@@ -184,6 +295,18 @@ fn whole(name: &RepoName) -> Ask<'_> {
     Ask { repo: Some(name.as_str()), ..Ask::default() }
 }
 
+fn environment_of<'a>(name: &'a RepoName, environment: &'a EnvironmentName) -> Ask<'a> {
+    Ask { environment: Some(environment.as_str()), ..whole(name) }
+}
+
+/// The refusal for an environment that a repository doesn't have.
+pub fn unknown_environment(repo: &Repo, name: &EnvironmentName) -> Refusal {
+    Refusal::conflict(
+        format!("`{}` has no environment `{name}`.", repo.name),
+        format!("`/environment list {}` shows those it has.", repo.name),
+    )
+}
+
 fn unknown(name: &RepoName) -> Refusal {
     Refusal::conflict(
         format!("`{name}` is not registered here."),
@@ -191,7 +314,7 @@ fn unknown(name: &RepoName) -> Refusal {
     )
 }
 
-fn describe(trigger: &Trigger) -> serde_json::Value {
-    let (kind, job, definition) = store::columns(trigger);
-    serde_json::json!({ "kind": kind, "job": job, "definition": definition })
+fn describe(environment: &Environment) -> serde_json::Value {
+    let (kind, job, definition) = store::columns(&environment.trigger);
+    serde_json::json!({ "trigger": kind, "job": job, "definition": definition, "parameters": environment.template.to_string() })
 }

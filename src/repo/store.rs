@@ -2,7 +2,7 @@
 
 use sqlx::{Any, Executor};
 
-use super::{Environment, Repo, RepoName, Trigger};
+use super::{Environment, EnvironmentName, Repo, RepoName, Trigger};
 use crate::actor::Actor;
 use crate::db::{DbError, Tx};
 use crate::id::GuildId;
@@ -36,6 +36,7 @@ struct EnvironmentRow {
     kind: String,
     job: Option<String>,
     definition: Option<String>,
+    template: String,
 }
 
 impl TryFrom<EnvironmentRow> for Environment {
@@ -45,6 +46,7 @@ impl TryFrom<EnvironmentRow> for Environment {
         Ok(Environment {
             name: row.name.parse().map_err(|_| DbError::Corrupt("an environment's name".to_owned()))?,
             trigger: trigger(&row.kind, row.job, row.definition)?,
+            template: row.template.parse().map_err(|_| DbError::Corrupt("an environment's template".to_owned()))?,
         })
     }
 }
@@ -119,7 +121,7 @@ pub async fn environments(
     repo: &RepoName,
 ) -> Result<Vec<Environment>, DbError> {
     let rows: Vec<EnvironmentRow> = sqlx::query_as(
-        "SELECT name, kind, job, definition FROM environment WHERE guild_id = $1 AND repo_key = $2 ORDER BY name",
+        "SELECT name, kind, job, definition, template FROM environment WHERE guild_id = $1 AND repo_key = $2 ORDER BY name",
     )
     .bind(guild.row())
     .bind(repo.key())
@@ -147,8 +149,8 @@ pub async fn insert(tx: &mut Tx, guild: GuildId, repo: &Repo, maker: &Actor, now
     Ok(())
 }
 
-/// Keeps a new environment.
-pub async fn insert_environment(
+/// Keeps an environment, new or changed.
+pub async fn put_environment(
     tx: &mut Tx,
     guild: GuildId,
     repo: &RepoName,
@@ -156,7 +158,10 @@ pub async fn insert_environment(
 ) -> Result<(), DbError> {
     let (kind, job, definition) = columns(&environment.trigger);
     sqlx::query(
-        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition, template)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (guild_id, repo_key, name)
+         DO UPDATE SET kind = $4, job = $5, definition = $6, template = $7",
     )
     .bind(guild.row())
     .bind(repo.key())
@@ -164,8 +169,25 @@ pub async fn insert_environment(
     .bind(kind)
     .bind(job)
     .bind(definition)
+    .bind(environment.template.to_string())
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Takes an environment away.
+pub async fn delete_environment(
+    tx: &mut Tx,
+    guild: GuildId,
+    repo: &RepoName,
+    name: &EnvironmentName,
+) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM environment WHERE guild_id = $1 AND repo_key = $2 AND name = $3")
+        .bind(guild.row())
+        .bind(repo.key())
+        .bind(name.as_str())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

@@ -133,13 +133,19 @@ impl Stage {
     pub async fn stop_bot(&mut self) -> Result<(), String> {
         let bot = self.bot.take().expect("the bot was started");
         bot.stopping.cancel();
-        tokio::time::timeout(Duration::from_secs(15), bot.task).await.expect("the bot stops within its time").expect("the bot did not panic")
+        tokio::time::timeout(Duration::from_secs(15), bot.task)
+            .await
+            .expect("the bot stops within its time")
+            .expect("the bot did not panic")
     }
 
     /// Waits until the bot ends by itself and returns what it says.
     pub async fn bot_ends(&mut self) -> Result<(), String> {
         let bot = self.bot.take().expect("the bot was started");
-        tokio::time::timeout(Duration::from_secs(20), bot.task).await.expect("the bot ends").expect("the bot did not panic")
+        tokio::time::timeout(Duration::from_secs(20), bot.task)
+            .await
+            .expect("the bot ends")
+            .expect("the bot did not panic")
     }
 
     /// Takes the bot away at this instant, as a kill would: nothing is finished or recorded.
@@ -216,7 +222,9 @@ impl Stage {
                 environment: row.get("environment"),
                 deploy: row.get("deploy_id"),
                 reason: row.get("reason"),
-                detail: row.get::<Option<String>, _>("detail").map_or(Value::Null, |detail| serde_json::from_str(&detail).unwrap()),
+                detail: row
+                    .get::<Option<String>, _>("detail")
+                    .map_or(Value::Null, |detail| serde_json::from_str(&detail).unwrap()),
             })
             .collect()
     }
@@ -255,7 +263,12 @@ impl Person<'_> {
     }
 
     /// `/deploy` with more options.
-    pub async fn deploys_with(&self, repo: &str, branch: &str, more: impl FnOnce(CommandCall) -> CommandCall) -> Interaction {
+    pub async fn deploys_with(
+        &self,
+        repo: &str,
+        branch: &str,
+        more: impl FnOnce(CommandCall) -> CommandCall,
+    ) -> Interaction {
         self.runs(more(deploy(repo, branch))).await
     }
 

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyPool, Executor};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 
 use crate::invalid::Invalid;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Connections: one writes at a time, the others read beside it.
-const CONNECTIONS_MAX: u32 = 4;
+/// Connections that read. SQLite has one writer at a time, which has a connection of its own: those who wait for it hold
+/// up nobody who reads, and so no acknowledgement.
+const READERS_MAX: u32 = 4;
 /// How long a writer waits for another process (the command line beside the bot) before it gives up.
 const BUSY_TIMEOUT_MS: u32 = 5_000;
-/// How long a query waits for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a read, or a transaction, waits for its turn.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the database is: `sqlite://` and a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +120,8 @@ pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
 /// The open database.
 #[derive(Clone)]
 pub struct Db {
-    pool: AnyPool,
+    readers: AnyPool,
+    writer: AnyPool,
 }
 
 impl Db {
@@ -127,25 +129,23 @@ impl Db {
     pub async fn open(url: &DatabaseUrl) -> Result<Db, DbError> {
         sqlx::any::install_default_drivers();
         let path = url.path().display().to_string();
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for pragma in pragmas() {
-                        connection.execute(sqlx::AssertSqlSafe(pragma)).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect(&format!("sqlite://{path}?mode=rwc"))
-            .await
-            .map_err(|error| DbError::Open { path: path.clone(), why: plain(&error) })?;
-        MIGRATIONS.run(&pool).await.map_err(|error| match error {
+        let address = format!("sqlite://{path}?mode=rwc");
+        // Alone first: a pool would try again for a while and then only say that it took too long.
+        let refused = |error| DbError::Open { path: path.clone(), why: plain(&error) };
+        let mut first = AnyConnection::connect(&address).await.map_err(refused)?;
+        set_up(&mut first).await.map_err(refused)?;
+        first.close().await.map_err(refused)?;
+        let connect = async |connections| {
+            let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+            let pool = options.after_connect(|connection, _| Box::pin(async { set_up(connection).await }));
+            pool.connect(&address).await.map_err(refused)
+        };
+        let writer = connect(1).await?;
+        MIGRATIONS.run(&writer).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) => DbError::Newer { path: path.clone(), version },
             other => DbError::Migrate { path: path.clone(), why: other.to_string() },
         })?;
-        let db = Db { pool };
+        let db = Db { readers: connect(READERS_MAX).await?, writer };
         db.check().await.map_err(|why| DbError::Open { path, why })?;
         Ok(db)
     }
@@ -153,30 +153,37 @@ impl Db {
     /// Whether what was asked for holds: some file systems know no write-ahead log, and a file may be read-only.
     async fn check(&self) -> Result<(), String> {
         let mode: String = sqlx::query_scalar("SELECT CAST(journal_mode AS TEXT) FROM pragma_journal_mode")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.writer)
             .await
             .map_err(|error| plain(&error))?;
         if mode != "wal" {
             return Err(format!("its journal mode is {mode}, and this file system has no write-ahead log"));
         }
-        let tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| plain(&error))?;
+        let tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| plain(&error))?;
         tx.rollback().await.map_err(|error| plain(&error))
     }
 
     /// For reads that need not agree with a write.
     pub fn pool(&self) -> &AnyPool {
-        &self.pool
+        &self.readers
     }
 
     /// Begins a transaction that holds the write lock from its first moment.
     pub async fn begin(&self) -> Result<Tx, DbError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// Closes every connection, once what is under way is done.
     pub async fn close(&self) {
-        self.pool.close().await;
+        tokio::join!(self.readers.close(), self.writer.close());
     }
+}
+
+async fn set_up(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for pragma in pragmas() {
+        connection.execute(sqlx::AssertSqlSafe(pragma)).await?;
+    }
+    Ok(())
 }
 
 fn pragmas() -> [String; 4] {

@@ -38,7 +38,7 @@ impl Remembered {
             if let Some(day) = day.filter(|day| *day != self.get()) {
                 tracing::warn!(circleci.v1_triggers_end = %day, "CircleCI says when API v1.1's triggers end; environments of kind `job` must run pipelines by then (docs/circleci.md)");
                 self.millis.store(day.millis(), Ordering::Relaxed);
-                if let Err(error) = store::write(db.pool(), store::V1_TRIGGERS_END, day).await {
+                if let Err(error) = keep(db, day).await {
                     tracing::error!("The day could not be kept: {error}");
                 }
             }
@@ -48,4 +48,10 @@ impl Remembered {
             }
         }
     }
+}
+
+async fn keep(db: &Db, day: Timestamp) -> Result<(), DbError> {
+    let mut tx = db.begin().await?;
+    store::write(&mut *tx, store::V1_TRIGGERS_END, day).await?;
+    tx.commit().await.map_err(DbError::from)
 }

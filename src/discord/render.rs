@@ -162,6 +162,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn every_reply_fits_discords_limits(title in ".{0,300}", body in "(.|[*_`@])*{0,30}", fields in prop::collection::vec("[*a@é😀`]{0,1200}", 0..10)) {
             let mut reply = Reply::new(Tone::Neutral, title).body(Text::of(body));

@@ -66,7 +66,7 @@ pub fn discord(text: &str) -> String {
                     escaped.push_str("\\:")
                 }
                 '#' | '-' | '+' if begins => escaped.extend(['\\', c]),
-                '.' if begins => escaped.push_str("\\."),
+                '.' if begins && escaped.ends_with(|last: char| last.is_ascii_digit()) => escaped.push_str("\\."),
                 c => escaped.push(c),
             }
             begins &= c.is_whitespace() || c.is_ascii_digit();

@@ -1,6 +1,6 @@
 //! The fake CircleCI of the tests: the sandbox's own server, plus faults and odd answers on demand, plus observation.
 //! It judges what it is sent, and knows nothing of how Slipway decides to send it.
-#![allow(dead_code)]
+#![allow(unused_imports, dead_code)]
 
 mod connection;
 mod fault;

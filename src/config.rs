@@ -97,9 +97,9 @@ impl Variables {
         Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// What tracing-subscriber is told (`RUST_LOG`).
-    pub fn log_filter(&self) -> &str {
-        self.get(&RUST_LOG).unwrap_or("info")
+    /// What tracing-subscriber is told (`RUST_LOG`), where it is told anything.
+    pub fn log_filter(&self) -> Option<&str> {
+        self.get(&RUST_LOG)
     }
 
     /// Every secret that is set, so that none can reach a log.

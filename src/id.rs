@@ -19,7 +19,7 @@ macro_rules! snowflake {
             }
 
             /// The id read back from the database.
-            pub fn from_row(number: i64) -> Self {
+            pub const fn from_row(number: i64) -> Self {
                 Self(number)
             }
 

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod command;
 pub mod complete;
 pub mod config;
+pub mod console;
 pub mod db;
 pub mod deploy;
 pub mod discord;

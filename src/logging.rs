@@ -9,6 +9,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// What stands in place of a secret.
 const REDACTED: &str = "[redacted]";
 
+/// What is shorter is no secret that anybody gave out, and would take every other word away with it.
+const SECRET_BYTES_MIN: usize = 6;
+
 /// Starts logging by `filter` (as tracing-subscriber reads `RUST_LOG`); none of `secrets` can come into a line.
 ///
 /// # Errors
@@ -23,7 +26,9 @@ pub fn start(filter: &str, secrets: Vec<String>) -> Result<(), String> {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Scrubbing { secrets: secrets.into() })
+        .with_writer(Scrubbing {
+            secrets: secrets.into_iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect(),
+        })
         .with_ansi(false)
         .with_target(false)
         .try_init()

@@ -11,6 +11,8 @@ use winnow::token::{any, none_of, take_till, take_while};
 pub struct Word {
     /// What it says.
     pub text: String,
+    /// How many bytes of it stand before its first quote; all of them when it has none.
+    pub bare: usize,
     /// Whether some of it was quoted: then it is text, whatever it looks like.
     pub quoted: bool,
 }
@@ -46,6 +48,7 @@ fn spaces<'a>(input: &mut &'a str) -> Result<&'a str, ContextError> {
 fn word(input: &mut &str) -> Result<Word, ContextError> {
     let parts: Vec<(String, bool)> = repeat(1.., alt((quoted, bare))).parse_next(input)?;
     Ok(Word {
+        bare: parts.iter().take_while(|(_, quoted)| !quoted).map(|(text, _)| text.len()).sum(),
         quoted: parts.iter().any(|(_, quoted)| *quoted),
         text: parts.into_iter().map(|(text, _)| text).collect(),
     })
@@ -80,6 +83,8 @@ mod tests {
         assert_eq!(texts(r#"A="" B"#), ["A=", "B"]);
         assert_eq!(texts("  "), [""; 0]);
         assert_eq!(texts("a\u{a0}b"), ["a", "b"]);
+        let bare = |line: &str| split(line).unwrap()[0].bare;
+        assert_eq!((bare(r#"A="1"2"#), bare(r#""A=1""#), bare("A=1")), (2, 0, 3));
         assert!(split(r#"A="1""#).unwrap()[0].quoted && !split("A=1").unwrap()[0].quoted);
     }
 

@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand. Exit status: 0 done; 1 refused, failed, or a broken chain; 2 misuse.
 
 pub mod audit;
+mod console;
 pub mod run;
 
 use std::collections::HashSet;
@@ -27,6 +28,8 @@ pub struct Cli {
 enum Subcommands {
     /// Run the bot on Discord (what happens without a subcommand, too)
     Run,
+    /// The whole bot in the terminal: on a built-in sandbox, or with a token on the real CircleCI
+    Console(console::Args),
     /// Ask the audit log, or prove that it was not changed
     #[command(subcommand)]
     Audit(Audit),
@@ -67,8 +70,12 @@ impl<E: std::error::Error> From<E> for Complaint {
 async fn run(cli: Cli, variables: &Variables) -> Result<Exit, Complaint> {
     match cli.command.unwrap_or(Subcommands::Run) {
         Subcommands::Run => {
-            start_logging(variables)?;
+            start_logging(variables, "info")?;
             run::run(variables).await
+        }
+        Subcommands::Console(args) => {
+            start_logging(variables, "warn")?;
+            console::run(args, variables).await
         }
         Subcommands::Audit(command) => audit(command, variables).await,
         Subcommands::Commands => {
@@ -104,8 +111,8 @@ async fn open_existing(base: &Base) -> Result<Db, Complaint> {
     Ok(Db::open(&base.database).await?)
 }
 
-fn start_logging(variables: &Variables) -> Result<(), Complaint> {
-    logging::start(variables.log_filter(), variables.secrets()).map_err(Complaint)
+fn start_logging(variables: &Variables, unless_said: &str) -> Result<(), Complaint> {
+    logging::start(variables.log_filter().unwrap_or(unless_said), variables.secrets()).map_err(Complaint)
 }
 
 fn tell_wrong(wrong: &[Wrong]) -> Complaint {

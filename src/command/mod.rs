@@ -6,7 +6,6 @@ mod deploy;
 pub mod docs;
 mod environment;
 mod help;
-pub mod line;
 mod permission;
 mod repo;
 

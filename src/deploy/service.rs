@@ -359,7 +359,12 @@ impl Settled {
         if let Some(run) = &self.run {
             deploy.url.clone_from(&run.url);
             deploy.run = Some(run.id.clone());
-            deploy.revision = run.revision.clone().or(deploy.revision.take());
+            // A pipeline reports its branch's newest commit; what was asked for stands, unless it is the same in full.
+            let told = run
+                .revision
+                .clone()
+                .filter(|told| deploy.revision.as_ref().is_none_or(|asked| told.as_str().starts_with(asked.as_str())));
+            deploy.revision = told.or(deploy.revision.take());
         }
     }
 }

@@ -7,6 +7,8 @@ use serenity::model::user::User;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::app::Request;
 use crate::command::{self, Arguments, Path, Value};
+use crate::console::parse::{Line, parse};
+use crate::console::people::People;
 use crate::id::{ChannelId, GuildId, InteractionId, RoleId, UserId};
 
 /// Why something that was delivered is no request.
@@ -65,8 +67,9 @@ pub fn typed(interaction: &CommandInteraction) -> Option<(String, String)> {
 /// A press on a button that turns a list's pages: its id is the line of the page. Anyone can send any id, so only commands
 /// that list are run, with the presser's own permissions.
 pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable> {
-    let (path, arguments) =
-        command::line::parse(&interaction.data.custom_id, &command::line::NoNames).map_err(|_| Undecodable::Button)?;
+    let guild = GuildId::new(interaction.guild_id.ok_or(Undecodable::NoGuild)?.get()).ok_or(Undecodable::Id)?;
+    let line = parse(&interaction.data.custom_id, &People::new(guild, Vec::new())).map_err(|_| Undecodable::Button)?;
+    let Line::Command { path, arguments } = line else { return Err(Undecodable::Button) };
     if !command::find(&path).is_some_and(|leaf| leaf.pages) {
         return Err(Undecodable::Button);
     }

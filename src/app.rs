@@ -255,7 +255,8 @@ impl App {
             // Only what parses stands in the columns; the rest is in `detail`, clipped, and can be erased.
             repo: parsed::<RepoName>(&request.arguments, &["repo", "name"]),
             branch: parsed::<Branch>(&request.arguments, &["branch"]),
-            environment: parsed::<EnvironmentName>(&request.arguments, &[environment]),
+            environment: parsed::<EnvironmentName>(&request.arguments, &[environment])
+                .or_else(|| refusal.place("environment")),
             reason: request.arguments.text("reason").map(|reason| text::clip(reason, 500).into_owned()),
             detail: Some(detail),
             ..Entry::new(*guild, self.clock.now(), actor, action, outcome)

@@ -65,6 +65,12 @@ impl Refusal {
         Refusal::Conflict { why: why.into(), next: next.into() }
     }
 
+    /// The name of the place, such as the environment, for which a permission was missing.
+    pub fn place(&self, what: &str) -> Option<String> {
+        let Refusal::Denied(denied) = self else { return None };
+        denied.place.iter().find(|(kind, _)| *kind == what).map(|(_, name)| name.clone())
+    }
+
     /// The word for it in the audit log's `detail`.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::audit::Exit;
 use super::{Complaint, tell_wrong, token_names};
@@ -25,10 +26,8 @@ pub async fn run(variables: &Variables) -> Result<Exit, Complaint> {
     let settings = Settings::read(variables).map_err(|wrong| tell_wrong(&wrong))?;
     tell_about(variables, &settings);
     let stopping = CancellationToken::new();
-    let signals = tokio::spawn(stop_at_signals(stopping.clone())?);
-    let ended = serve(settings, Patience::default(), stopping).await;
-    signals.abort();
-    ended?;
+    let _signals = AbortOnDropHandle::new(tokio::spawn(stop_at_signals(stopping.clone())?));
+    serve(settings, Patience::default(), stopping).await?;
     tracing::info!("Slipway has stopped");
     Ok(Exit::Done)
 }
@@ -44,10 +43,10 @@ pub async fn serve(settings: Settings, patience: Patience, stopping: Cancellatio
     app.record_process(Action::SlipwayStarted).await?;
     tell_of_jobs(&app).await?;
 
-    let notices = tokio::spawn({
+    let notices = AbortOnDropHandle::new(tokio::spawn({
         let app = Arc::clone(&app);
         async move { app.watch_v1_triggers_end().await }
-    });
+    }));
     let ended = bot::run(Arc::clone(&app), settings.discord).await;
     stopping.cancel();
     let farewell = async {

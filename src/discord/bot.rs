@@ -8,10 +8,10 @@ use serenity::builder::{AutocompleteChoice, CreateAutocompleteResponse};
 use serenity::model::application::{CommandInteraction, ComponentInteraction, Interaction};
 use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId};
 use tokio::sync::mpsc;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::conversation::{Conversation, edit_as_bot};
 use super::decode::{self, Undecodable};
@@ -30,6 +30,10 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(7);
 const CLOSE_WITHIN: Duration = Duration::from_millis(1_500);
 /// An autocompletion that is later than this is of no use.
 const COMPLETE_WITHIN: Duration = Duration::from_millis(2_500);
+/// The longest pause between two tries to find the gateway.
+const FIND_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+/// The longest pause between two tries to register the commands.
+const REGISTER_AGAIN_AFTER_MAX: Duration = Duration::from_secs(300);
 /// `APPLICATION_COMMAND_AUTOCOMPLETE_RESULT`: an interaction callback type.
 const CHOICES: u8 = 8;
 
@@ -52,7 +56,6 @@ struct Bot {
     app: Arc<App>,
     rest: Rest,
     guild: Option<GuildId>,
-    tasks: TaskTracker,
 }
 
 /// Runs the bot until `app.stopping`, and then until what is under way is done, for some seconds at most.
@@ -65,28 +68,74 @@ pub async fn run(app: Arc<App>, settings: config::Discord) -> Result<(), BotErro
     let (sender, mut incoming) = mpsc::unbounded_channel();
     let closing = CancellationToken::new();
     let options = GatewayOptions { url: gateway.url, token: settings.token, limits: gateway::Limits::default() };
-    let mut connection = tokio::spawn(gateway::run(options, sender, closing.clone()));
-    let bot =
-        Bot { guild: settings.guild.map(|guild| GuildId::new(guild.get())), tasks: TaskTracker::new(), app, rest };
-    let bot = Arc::new(bot);
+    let mut connection = AbortOnDropHandle::new(tokio::spawn(gateway::run(options, sender, closing.clone())));
+    let bot = Arc::new(Bot { guild: settings.guild.map(|guild| GuildId::new(guild.get())), app, rest });
+    let mut tasks = Tasks::default();
 
     let ended = loop {
         tokio::select! {
             // In this order: what has arrived is taken before the end is noticed.
             biased;
-            Some(event) = incoming.recv() => Bot::take(&bot, event),
+            Some(event) = incoming.recv() => tasks.take(&bot, event),
             ended = &mut connection => break Some(bot_ended(ended)),
             () = bot.rest.unauthorized() => break Some(Err(BotError::Rest(RestError::Unauthorized))),
             () = bot.app.stopping.cancelled() => break None,
+            () = tasks.one_ends() => {}
         }
     };
     bot.app.stopping.cancel();
-    let refusals = bot.refuse_while_draining(&mut incoming);
-    let _ = timeout(DRAIN_WITHIN, refusals).await;
+    let drained = async {
+        while !tasks.0.is_empty() {
+            tokio::select! {
+                // Whoever asks now is told to come back.
+                Some(event) = incoming.recv() => tasks.take(&bot, event),
+                () = tasks.one_ends() => {}
+            }
+        }
+    };
+    if timeout(DRAIN_WITHIN, drained).await.is_err() {
+        tracing::warn!(
+            "Slipway stops before everything under way is done; what is recorded is taken up at the next start"
+        );
+    }
     closing.cancel();
     match ended {
         Some(ended) => ended,
         None => timeout(CLOSE_WITHIN, &mut connection).await.map_or(Ok(()), bot_ended),
+    }
+}
+
+/// What is under way: a task for each interaction. They end with their owner.
+#[derive(Default)]
+struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    /// Takes what has arrived.
+    fn take(&mut self, bot: &Arc<Bot>, event: Incoming) {
+        match event {
+            Incoming::Ready { application, guilds, .. } => {
+                tracing::info!(discord.application = application, discord.guilds = guilds.len(), "Slipway is ready");
+                let bot = Arc::clone(bot);
+                self.0.spawn(async move { bot.get_ready(ApplicationId::new(application)).await });
+            }
+            Incoming::Interaction(interaction) => {
+                let bot = Arc::clone(bot);
+                self.0.spawn(async move { bot.interact(*interaction).await });
+            }
+            // The gateway has logged both; neither can be answered.
+            Incoming::Resumed | Incoming::Unreadable { .. } => {}
+        }
+    }
+
+    /// Waits until a task ends; for ever when there is none.
+    async fn one_ends(&mut self) {
+        match self.0.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::error!("A request ended badly: {error}. This is a mistake in Slipway; please report it")
+            }
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -102,12 +151,7 @@ fn bot_ended(ended: Result<Result<(), gateway::Fatal>, JoinError>) -> Result<(),
 /// Asks Discord where its gateway is until it tells; nothing when Slipway is stopped before.
 async fn find_gateway(rest: &Rest, stopping: &CancellationToken) -> Result<Option<GatewayBot>, BotError> {
     let asked = (|| rest.gateway_bot())
-        .retry(
-            ExponentialBuilder::new()
-                .with_min_delay(Duration::from_secs(1))
-                .with_max_delay(Duration::from_secs(30))
-                .without_max_times(),
-        )
+        .retry(patience(FIND_AGAIN_AFTER_MAX))
         .when(|error| !matches!(error, RestError::Unauthorized | RestError::Forbidden { .. }))
         .notify(|error, after| {
             tracing::warn!(retry_after_s = after.as_secs(), "Discord's gateway can't be found yet: {error}")
@@ -118,36 +162,36 @@ async fn find_gateway(rest: &Rest, stopping: &CancellationToken) -> Result<Optio
     }
 }
 
+/// Pauses without an end, from a second to `longest`.
+fn patience(longest: Duration) -> ExponentialBuilder {
+    // Without backon's `std` feature its jitter would be the same in every process.
+    let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_delay(longest);
+    pauses.without_max_times().with_jitter().with_jitter_seed(rand::random())
+}
+
 impl Bot {
-    /// Takes what has arrived; each interaction has a task of its own, which the tracker waits for.
-    fn take(bot: &Arc<Bot>, event: Incoming) {
-        match event {
-            Incoming::Ready { application, guilds, .. } => {
-                tracing::info!(discord.application = application, discord.guilds = guilds.len(), "Slipway is ready");
-                let this = Arc::clone(bot);
-                bot.tasks.spawn(async move { this.get_ready(ApplicationId::new(application)).await });
-            }
-            Incoming::Resumed => {}
-            Incoming::Interaction(interaction) => {
-                let this = Arc::clone(bot);
-                bot.tasks.spawn(async move { this.interact(*interaction).await });
-            }
-            // The gateway has logged it; nothing of it can be answered.
-            Incoming::Unreadable { .. } => {}
+    /// Once the bot is known to Discord: the commands, and the deploys that a stop has left behind. Neither holds up the
+    /// next stop: commands are registered again at the next start, and deploys taken up again.
+    async fn get_ready(&self, application: ApplicationId) {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(self.register(application), self.take_up_unfinished()) } => {}
+            () = self.app.stopping.cancelled() => {}
         }
     }
 
-    /// Once the bot is known to Discord: the commands, and the deploys that a stop has left behind.
-    async fn get_ready(&self, application: ApplicationId) {
-        let registered = registration::register(&self.rest, application, self.guild);
-        let register = async {
-            match registered.await {
-                Ok(Registered::Unchanged) => tracing::info!("The commands are registered already"),
-                Ok(Registered::Replaced) => tracing::info!("The commands are registered"),
-                Err(error) => tracing::error!("The commands could not be registered: {error}"),
-            }
-        };
-        tokio::join!(register, self.take_up_unfinished());
+    async fn register(&self, application: ApplicationId) {
+        let registered = (|| registration::register(&self.rest, application, self.guild))
+            .retry(patience(REGISTER_AGAIN_AFTER_MAX))
+            .when(|error| matches!(error, RestError::Unavailable { .. } | RestError::TooSlow | RestError::Garbled))
+            .notify(|error, after| {
+                tracing::warn!(retry_after_s = after.as_secs(), "The commands are not registered yet: {error}");
+            })
+            .await;
+        match registered {
+            Ok(Registered::Unchanged) => tracing::info!("The commands are registered already"),
+            Ok(Registered::Replaced) => tracing::info!("The commands are registered"),
+            Err(error) => tracing::error!("The commands could not be registered: {error}"),
+        }
     }
 
     async fn take_up_unfinished(&self) {
@@ -215,20 +259,6 @@ impl Bot {
         updates: bool,
     ) -> Conversation {
         Conversation::new(self.rest.clone(), application, id, channel, token, updates)
-    }
-
-    /// Waits for what is under way; what arrives meanwhile is told to come back.
-    async fn refuse_while_draining(self: &Arc<Self>, incoming: &mut mpsc::UnboundedReceiver<Incoming>) {
-        loop {
-            if self.tasks.is_empty() {
-                return;
-            }
-            self.tasks.close();
-            tokio::select! {
-                () = self.tasks.wait() => return,
-                Some(event) = incoming.recv() => Bot::take(self, event),
-            }
-        }
     }
 }
 

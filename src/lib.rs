@@ -26,4 +26,5 @@ pub mod reply;
 pub mod repo;
 pub mod text;
 pub mod time;
+mod vocabulary;
 pub mod words;

@@ -22,11 +22,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 needs: Needs::Holds(Action::Admin),
                 options: &[
                     OptionSpec::required("name", Kind::Text, "The repository: org/repo"),
-                    OptionSpec::optional(
-                        "vcs",
-                        Kind::Choice(&["github", "bitbucket"]),
-                        "Who hosts it; github unless said",
-                    ),
+                    OptionSpec::optional("vcs", Kind::Choice(Vcs::WORDS), "Who hosts it; github unless said"),
                     OptionSpec::optional(
                         "job",
                         Kind::Text,

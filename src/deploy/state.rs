@@ -1,75 +1,39 @@
 //! The states of a deploy and which may follow which. Pure.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::circleci::Status;
-use crate::invalid::Invalid;
+use crate::vocabulary::vocabulary;
 
-/// How far a deploy is. The words are shown on cards and kept in the audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Recorded; waits for somebody to approve it.
-    AwaitingApproval,
-    /// Waits for its turn.
-    Waiting,
-    /// CircleCI is being asked, or was when Slipway stopped: it may or may not have been taken.
-    Triggering,
-    /// CircleCI has taken it.
-    Queued,
-    /// It runs.
-    Running,
-    /// It ended well.
-    Succeeded,
-    /// It ended badly.
-    Failed,
-    /// It was canceled, or never sent.
-    Canceled,
-    /// An approver said no.
-    Rejected,
-    /// CircleCI said no: nothing was started.
-    Refused,
-    /// Approval never came.
-    Expired,
-    /// It was looked for and not found: CircleCI may or may not have taken it.
-    Unknown,
+vocabulary! {
+    /// How far a deploy is. The words are shown on cards and kept in the audit log.
+    State, "state", "running" {
+        /// Recorded; waits for somebody to approve it.
+        AwaitingApproval = "awaiting_approval",
+        /// Waits for its turn.
+        Waiting = "waiting",
+        /// CircleCI is being asked, or was when Slipway stopped: it may or may not have been taken.
+        Triggering = "triggering",
+        /// CircleCI has taken it.
+        Queued = "queued",
+        /// It runs.
+        Running = "running",
+        /// It ended well.
+        Succeeded = "succeeded",
+        /// It ended badly.
+        Failed = "failed",
+        /// It was canceled, or never sent.
+        Canceled = "canceled",
+        /// An approver said no.
+        Rejected = "rejected",
+        /// CircleCI said no: nothing was started.
+        Refused = "refused",
+        /// Approval never came.
+        Expired = "expired",
+        /// It was looked for and not found: CircleCI may or may not have taken it.
+        Unknown = "unknown",
+    }
 }
 
 impl State {
-    /// Every state.
-    pub const ALL: [State; 12] = [
-        State::AwaitingApproval,
-        State::Waiting,
-        State::Triggering,
-        State::Queued,
-        State::Running,
-        State::Succeeded,
-        State::Failed,
-        State::Canceled,
-        State::Rejected,
-        State::Refused,
-        State::Expired,
-        State::Unknown,
-    ];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::AwaitingApproval => "awaiting_approval",
-            State::Waiting => "waiting",
-            State::Triggering => "triggering",
-            State::Queued => "queued",
-            State::Running => "running",
-            State::Succeeded => "succeeded",
-            State::Failed => "failed",
-            State::Canceled => "canceled",
-            State::Rejected => "rejected",
-            State::Refused => "refused",
-            State::Expired => "expired",
-            State::Unknown => "unknown",
-        }
-    }
-
     /// Whether nothing can follow.
     pub fn is_final(self) -> bool {
         !matches!(self, State::AwaitingApproval | State::Waiting | State::Triggering | State::Queued | State::Running)
@@ -101,22 +65,6 @@ impl From<Status> for State {
     }
 }
 
-impl FromStr for State {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        State::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
-            Invalid::new("state", format!("A state is one of {}.", State::ALL.map(State::as_str).join(", ")), "running")
-        })
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -125,8 +73,8 @@ mod tests {
 
     #[test]
     fn final_states_are_those_that_nothing_follows() {
-        for state in State::ALL {
-            let last = State::ALL.into_iter().all(|next| !state.may_become(next));
+        for state in State::ALL.iter().copied() {
+            let last = State::ALL.iter().copied().all(|next| !state.may_become(next));
             assert_eq!(state.is_final(), last, "{state}");
             assert_eq!(state.as_str().parse(), Ok(state));
         }

@@ -1,7 +1,8 @@
 //! What Discord delivers, decoded into requests. Knows nothing of what commands do.
 
 use serenity::model::application::{CommandInteraction, ComponentInteraction, ResolvedOption, ResolvedValue};
-use serenity::model::guild::PartialMember;
+use serenity::model::guild::{Member, PartialMember};
+use serenity::model::id as model;
 use serenity::model::user::User;
 
 use crate::actor::{Actor, ActorId, Caller};
@@ -49,13 +50,7 @@ pub fn command(interaction: &CommandInteraction) -> Result<Request, Undecodable>
         interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
         path,
         arguments,
-        caller: caller(
-            interaction.guild_id.map(serenity::model::id::GuildId::get),
-            interaction.channel_id.get(),
-            &interaction.user,
-            interaction.member.as_deref().map_or(&[], |member| member.roles.as_slice()),
-            interaction.member.as_deref().and_then(|member| member.nick.as_deref()),
-        )?,
+        caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_deref())?,
     })
 }
 
@@ -77,32 +72,30 @@ pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable
         interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
         path,
         arguments,
-        caller: caller(
-            interaction.guild_id.map(serenity::model::id::GuildId::get),
-            interaction.channel_id.get(),
-            &interaction.user,
-            interaction.member.as_ref().map_or(&[], |member| member.roles.as_slice()),
-            interaction.member.as_ref().and_then(|member| member.nick.as_deref()),
-        )?,
+        caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?,
     })
 }
 
 fn caller(
-    guild: Option<u64>,
-    channel: u64,
+    guild: Option<model::GuildId>,
+    channel: model::ChannelId,
     user: &User,
-    roles: &[serenity::model::id::RoleId],
-    nick: Option<&str>,
+    member: Option<&Member>,
 ) -> Result<Caller, Undecodable> {
+    let nick = member.and_then(|member| member.nick.as_deref());
     Ok(Caller {
-        guild: GuildId::new(guild.ok_or(Undecodable::NoGuild)?).ok_or(Undecodable::Id)?,
-        channel: ChannelId::new(channel),
+        guild: GuildId::new(guild.ok_or(Undecodable::NoGuild)?.get()).ok_or(Undecodable::Id)?,
+        channel: ChannelId::new(channel.get()),
         actor: Actor {
             id: ActorId::User(UserId::new(user.id.get()).ok_or(Undecodable::Id)?),
             name: nick.or(user.global_name.as_deref()).unwrap_or(&user.name).to_owned(),
-            roles: roles.iter().filter_map(|role| RoleId::new(role.get())).collect(),
+            roles: member.map(|member| ids(&member.roles)).unwrap_or_default(),
         },
     })
+}
+
+fn ids(roles: &[model::RoleId]) -> Vec<RoleId> {
+    roles.iter().filter_map(|role| RoleId::new(role.get())).collect()
 }
 
 fn value(value: &ResolvedValue<'_>) -> Option<Value> {
@@ -124,8 +117,6 @@ fn person(user: &User, member: Option<&PartialMember>) -> Option<Actor> {
             .and_then(|member| member.nick.clone())
             .or_else(|| user.global_name.clone())
             .unwrap_or_else(|| user.name.clone()),
-        roles: member
-            .map(|member| member.roles.iter().filter_map(|role| RoleId::new(role.get())).collect())
-            .unwrap_or_default(),
+        roles: member.map(|member| ids(&member.roles)).unwrap_or_default(),
     })
 }

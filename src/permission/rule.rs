@@ -1,52 +1,12 @@
 //! A permission rule and its parts. Knows nothing of how rules are kept.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::pattern::Pattern;
 use crate::actor::Actor;
 use crate::id::{GuildId, RoleId, RuleId, UserId};
-use crate::invalid::Invalid;
 use crate::time::Timestamp;
+use crate::vocabulary::vocabulary;
 
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident, $what:literal, $example:literal { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant),* }
-
-        impl $name {
-            /// Every one of them, in the order in which they are offered.
-            pub const ALL: &[$name] = &[$($name::$variant),*];
-
-            /// The words for them, in the same order.
-            pub const WORDS: &[&str] = &[$($word),*];
-
-            /// The word for it.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word),* }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Invalid;
-
-            fn from_str(text: &str) -> Result<Self, Invalid> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text).ok_or_else(|| {
-                    Invalid::new($what, format!("It must be one of {}.", Self::WORDS.join(", ")), $example)
-                })
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    )*};
-}
-
-words! {
+vocabulary! {
     /// What may be permitted.
     Action, "action", "deploy" {
         /// See repositories, environments, deploys and their state.
@@ -68,7 +28,9 @@ words! {
         /// Change repositories, environments, rules and settings.
         Admin = "admin",
     }
+}
 
+vocabulary! {
     /// What a rule does to the actions it matches.
     Effect, "effect", "allow" {
         /// Permits, unless another rule refuses.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::template::Template;
 use crate::invalid::Invalid;
+use crate::vocabulary::vocabulary;
 
 /// The longest environment name in characters.
 const NAME_CHARS_MAX: usize = 50;
@@ -109,37 +110,13 @@ impl Trigger {
     }
 }
 
-/// The kinds of triggers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TriggerKind {
-    /// API v2.
-    Pipeline,
-    /// API v1.1.
-    Job,
-}
-
-impl TriggerKind {
-    /// The words for the kinds.
-    pub const WORDS: &[&str] = &["pipeline", "job"];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            TriggerKind::Pipeline => "pipeline",
-            TriggerKind::Job => "job",
-        }
-    }
-}
-
-impl FromStr for TriggerKind {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "pipeline" => Ok(TriggerKind::Pipeline),
-            "job" => Ok(TriggerKind::Job),
-            _ => Err(Invalid::new("trigger", "A trigger is `pipeline` or `job`.", "pipeline")),
-        }
+vocabulary! {
+    /// The kinds of triggers.
+    TriggerKind, "trigger", "pipeline" {
+        /// API v2: run a pipeline.
+        Pipeline = "pipeline",
+        /// API v1.1: run one job.
+        Job = "job",
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::invalid::Invalid;
+use crate::vocabulary::vocabulary;
 
 /// `org/repo`, in characters that GitHub and Bitbucket allow, so that it can neither leave its place in a URL nor
 /// mean anything to Discord.
@@ -109,42 +110,13 @@ impl fmt::Display for ProjectSlug {
     }
 }
 
-/// Who hosts a repository, by the names that CircleCI's API uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Vcs {
-    /// github.com
-    GitHub,
-    /// bitbucket.org
-    Bitbucket,
-}
-
-impl Vcs {
-    /// Every host, in the order in which they are offered.
-    pub const ALL: [Vcs; 2] = [Vcs::GitHub, Vcs::Bitbucket];
-
-    /// The long name: a path segment of CircleCI's API and of its web pages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Vcs::GitHub => "github",
-            Vcs::Bitbucket => "bitbucket",
-        }
-    }
-}
-
-impl FromStr for Vcs {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        Vcs::ALL
-            .into_iter()
-            .find(|vcs| vcs.as_str() == text)
-            .ok_or_else(|| Invalid::new("host", "The host of a repository is `github` or `bitbucket`.", "github"))
-    }
-}
-
-impl fmt::Display for Vcs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+vocabulary! {
+    /// Who hosts a repository, by the long names that are path segments of CircleCI's API and of its web pages.
+    Vcs, "host", "github" {
+        /// github.com
+        GitHub = "github",
+        /// bitbucket.org
+        Bitbucket = "bitbucket",
     }
 }
 

@@ -279,14 +279,9 @@ pub(super) fn oversized() -> String {
     "CircleCI's answer is larger than any that is expected and was not read to its end.".to_owned()
 }
 
-/// An order that is not certain to have had no effect.
+/// An order that is not certain to have had no effect: whoever looks for it says what came of that.
 pub(super) fn lost(why: String) -> TriggerError {
-    TriggerError::Lost {
-        why: format!(
-            "{why} It may have started the build all the same, so nothing is sent again: look on CircleCI before you \
-             try again."
-        ),
-    }
+    TriggerError::Lost { why }
 }
 
 /// An order that has had no effect.

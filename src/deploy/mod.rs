@@ -2,8 +2,10 @@
 
 pub mod card;
 pub mod parameters;
+pub mod plan;
 pub mod reason;
 pub mod service;
+mod settled;
 pub mod state;
 mod store;
 
@@ -16,8 +18,9 @@ use crate::repo::{Branch, EnvironmentName, ProjectSlug, RepoName, Revision, Trig
 use crate::time::Timestamp;
 
 pub use parameters::Parameter;
+pub use plan::{Plan, Wish};
 pub use reason::Reason;
-pub use service::{Deploys, Plan, Recorded, Wish};
+pub use service::{Deploys, Recorded};
 pub use state::State;
 
 /// One deploy, as it was asked for and as far as it is. It keeps its own copy of how it is triggered, whatever becomes of

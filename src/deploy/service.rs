@@ -1,24 +1,25 @@
 //! Sees a deploy through: planned from reads alone, recorded, then sent to CircleCI once, and what came of it recorded again.
 //! Knows nothing of the chat that asked.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use uuid::Uuid;
 
-use super::{Deploy, Parameter, Reason, State, store};
+use super::plan::{Plan, Wish, all_parameters, check_parameters, choose};
+use super::settled::Settled;
+use super::{Deploy, Reason, State, store};
 use crate::actor::{ActorId, Caller};
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{self, CircleCi, Found, Order, Project, Run, RunId, TriggerError};
+use crate::circleci::{self, CircleCi, Order, Project, RunId, TriggerError};
 use crate::db::{Db, DbError};
 use crate::guild;
 use crate::id::{DeployId, InteractionId, MessageId};
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
-use crate::repo::template::Values;
-use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Revision};
+use crate::repo::{Branch, EnvironmentName, Repo, RepoName, Repos, Revision};
 use crate::text;
 use crate::time::Clock;
 
@@ -27,30 +28,8 @@ const ACTOR_NAME_MAX: usize = 64;
 /// A result that could not be recorded is tried again this often, over about half a minute.
 const RECORD_TRIES: usize = 8;
 
-/// What somebody wants deployed.
-#[derive(Debug, Clone)]
-pub struct Wish {
-    /// What.
-    pub repo: RepoName,
-    /// From which branch.
-    pub branch: Branch,
-    /// Where to; the only environment, or `production`, unless named.
-    pub environment: Option<EnvironmentName>,
-    /// At which commit.
-    pub revision: Option<Revision>,
-    /// With which parameters.
-    pub parameters: Vec<Parameter>,
-    /// Why.
-    pub reason: Option<Reason>,
-}
-
-/// A wish that may be carried out, and how.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    repo: Repo,
-    environment: Environment,
-    wish: Wish,
-}
+/// How many pipelines are held in memory: more than are triggered while one is looked for. The database holds them all.
+const CLAIMS_MAX: usize = 1_024;
 
 /// What became of recording a plan.
 #[derive(Debug)]
@@ -61,6 +40,24 @@ pub enum Recorded {
     Before,
 }
 
+/// The pipelines that this process gave to deploys lately, so that a look under way passes them over at once.
+#[derive(Clone, Default)]
+struct Claims(Arc<Mutex<VecDeque<Uuid>>>);
+
+impl Claims {
+    fn add(&self, id: Uuid) {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.push_back(id);
+        if claims.len() > CLAIMS_MAX {
+            claims.pop_front();
+        }
+    }
+
+    fn hold(&self, id: &Uuid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+}
+
 /// The deploys of every guild.
 #[derive(Clone)]
 pub struct Deploys {
@@ -69,14 +66,13 @@ pub struct Deploys {
     repos: Repos,
     circleci: CircleCi,
     clock: Clock,
-    /// Pipelines that this process has given to a deploy, so that a look under way passes them over at once.
-    claims: Arc<Mutex<HashSet<Uuid>>>,
+    claims: Claims,
 }
 
 impl Deploys {
     /// Deploys kept in `db` and sent to `circleci`.
     pub fn new(db: Db, permissions: Permissions, repos: Repos, circleci: CircleCi, clock: Clock) -> Self {
-        Self { db, permissions, repos, circleci, clock, claims: Arc::default() }
+        Self { db, permissions, repos, circleci, clock, claims: Claims::default() }
     }
 
     /// Whether a wish may be carried out, and how. Reads only, and never asks CircleCI: it stands between an interaction
@@ -175,11 +171,11 @@ impl Deploys {
             Err(error) => return self.settle(deploy, Settled::not_sent(&error.to_string())).await,
         };
         let settled = match self.circleci.trigger(&order).await {
-            Ok(run) => Settled::taken(run, false),
-            Err(TriggerError::Refused(refusal)) => Settled::end(State::Refused, with_words_of_circleci(&refusal)),
+            Ok(run) => Settled::taken(run),
+            Err(TriggerError::Refused(refusal)) => Settled::refused(&refusal),
             Err(TriggerError::NotSent { why }) => Settled::not_sent(&why),
             Err(TriggerError::Lost { why }) => {
-                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A trigger's fate is unknown; looking for it: {why}");
+                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "It is not known whether CircleCI took a deploy; it is looked for: {why}");
                 self.look(&order, &why).await
             }
         };
@@ -195,7 +191,7 @@ impl Deploys {
     pub async fn take_up(&self, deploy: Deploy) -> Deploy {
         let settled = match self.order(&deploy).await {
             Ok(order) => self.look(&order, "Slipway was stopped while CircleCI was being asked.").await,
-            Err(error) => Settled::end(State::Unknown, unknown_because(&error.to_string())),
+            Err(error) => Settled::unknown(&error.to_string()),
         };
         self.settle(deploy, settled).await
     }
@@ -225,25 +221,13 @@ impl Deploys {
     async fn look(&self, order: &Order, why: &str) -> Settled {
         let held: HashSet<Uuid> = match store::pipelines_since(self.db.pool(), order.requested_at).await {
             Ok(held) => held.into_iter().collect(),
-            Err(error) => return Settled::end(State::Unknown, unknown_because(&error.to_string())),
+            Err(error) => return Settled::unknown(&format!("{why} {error}")),
         };
-        let claims = Arc::clone(&self.claims);
-        let claimed = move |run: &RunId| match run {
-            RunId::Pipeline { id, .. } => {
-                held.contains(id) || claims.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
-            }
+        let claimed = |run: &RunId| match run {
+            RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id),
             RunId::Build(_) => false,
         };
-        match self.circleci.look_for(order, &claimed).await {
-            Ok(Found::One(run)) => Settled::taken(run, true),
-            Ok(Found::None) => Settled::end(State::Unknown, unknown_because(why)),
-            Ok(Found::Several(runs)) => {
-                let pages: Vec<String> = runs.iter().map(describe).collect();
-                let found = format!("{} Any of these may be it: {}.", unknown_because(why), pages.join(", "));
-                Settled::end(State::Unknown, found)
-            }
-            Err(error) => Settled::end(State::Unknown, unknown_because(&error.to_string())),
-        }
+        Settled::looked_for(self.circleci.look_for(order, &claimed).await, why)
     }
 
     /// Records what a deploy has become. What CircleCI took must not be forgotten for a moment's trouble with the disk, so
@@ -252,7 +236,7 @@ impl Deploys {
         let from = deploy.state;
         settled.apply(&mut deploy);
         if let Some(RunId::Pipeline { id, .. }) = &deploy.run {
-            self.claims.lock().unwrap_or_else(PoisonError::into_inner).insert(*id);
+            self.claims.add(*id);
         }
         deploy.changed_at = self.clock.now();
         let patience = ExponentialBuilder::new()
@@ -271,7 +255,7 @@ impl Deploys {
                 deploy.run = None;
                 deploy.state = from;
                 let why = format!("{page} was found, but it belongs to another deploy.");
-                Box::pin(self.settle(deploy, Settled::end(State::Unknown, unknown_because(&why)))).await
+                Box::pin(self.settle(deploy, Settled::unknown(&why))).await
             }
             Err(error) => {
                 tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "What became of a deploy could not be recorded: {error}");
@@ -329,93 +313,8 @@ impl Deploys {
     }
 }
 
-/// What came of sending or looking for a deploy.
-struct Settled {
-    state: State,
-    said: Option<String>,
-    run: Option<Run>,
-    /// Whether the run was found afterwards rather than answered.
-    adopted: bool,
-}
-
-impl Settled {
-    fn taken(run: Run, adopted: bool) -> Self {
-        let said = adopted.then(|| "CircleCI's answer was lost; the build was found by looking for it.".to_owned());
-        Self { state: run.status.into(), said, run: Some(run), adopted }
-    }
-
-    fn end(state: State, said: String) -> Self {
-        Self { state, said: Some(said), run: None, adopted: false }
-    }
-
-    fn not_sent(why: &str) -> Self {
-        Self::end(State::Canceled, format!("{why} Nothing was started. Ask for it again once that is mended."))
-    }
-
-    fn apply(&self, deploy: &mut Deploy) {
-        debug_assert!(deploy.state.may_become(self.state), "{} does not become {}", deploy.state, self.state);
-        deploy.state = self.state;
-        deploy.said.clone_from(&self.said);
-        if let Some(run) = &self.run {
-            deploy.url.clone_from(&run.url);
-            deploy.run = Some(run.id.clone());
-            // A pipeline reports its branch's newest commit; what was asked for stands, unless it is the same in full.
-            let told = run
-                .revision
-                .clone()
-                .filter(|told| deploy.revision.as_ref().is_none_or(|asked| told.as_str().starts_with(asked.as_str())));
-            deploy.revision = told.or(deploy.revision.take());
-        }
-    }
-}
-
-fn with_words_of_circleci(refusal: &circleci::Refusal) -> String {
-    match &refusal.said {
-        Some(said) => format!("{refusal} CircleCI said: “{said}”"),
-        None => refusal.to_string(),
-    }
-}
-
-/// What an environment passes to its pipeline, and what the person adds.
-fn all_parameters(environment: &Environment, wish: &Wish, actor: &str, uuid: &Uuid, id: DeployId) -> Vec<Parameter> {
-    let values = Values {
-        id: &uuid.to_string(),
-        number: id.0,
-        environment: environment.name.as_str(),
-        actor,
-        branch: wish.branch.as_str(),
-        revision: wish.revision.as_ref().map_or("", Revision::as_str),
-        reason: wish.reason.as_ref().map_or("", Reason::as_str),
-    };
-    let mut parameters = environment.template.fill(&values);
-    parameters.extend(wish.parameters.iter().cloned());
-    parameters
-}
-
-/// What the environment passes itself, nobody can pass in its place.
-fn check_parameters(environment: &Environment, given: &[Parameter]) -> Result<(), Refusal> {
-    match given.iter().find(|parameter| environment.template.passes(&parameter.name)) {
-        None => Ok(()),
-        Some(parameter) => Err(Refusal::conflict(
-            format!("The environment `{}` passes the parameter `{}` itself.", environment.name, parameter.name),
-            "Leave it out.",
-        )),
-    }
-}
-
-fn unknown_because(why: &str) -> String {
-    format!(
-        "{why} The build was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. \
-         Look at the project on CircleCI before you deploy again."
-    )
-}
-
-fn describe(run: &Run) -> String {
-    match (&run.url, &run.id) {
-        (Some(url), _) => url.clone(),
-        (None, RunId::Build(number)) => format!("build {number}"),
-        (None, RunId::Pipeline { number, .. }) => format!("pipeline {number}"),
-    }
+fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
+    Ask { repo: Some(repo.as_str()), branch: Some(branch.as_str()), environment: Some(environment.as_str()) }
 }
 
 /// Who asked, as CircleCI is told: somebody's name is hostile in a shell's environment too.
@@ -427,58 +326,5 @@ fn actor_for_circleci(deploy: &Deploy) -> String {
             format!("{} ({id})", text::clip(name.trim(), ACTOR_NAME_MAX))
         }
         other => other.to_string(),
-    }
-}
-
-fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
-    Ask { repo: Some(repo.as_str()), branch: Some(branch.as_str()), environment: Some(environment.as_str()) }
-}
-
-/// The environment that is meant: the one named, else the only one, else `production`.
-fn choose(
-    repo: &Repo,
-    mut environments: Vec<Environment>,
-    named: Option<&EnvironmentName>,
-) -> Result<Environment, Refusal> {
-    let only = environments.len() == 1;
-    let meant = match named {
-        Some(name) => environments.iter().position(|environment| environment.name == *name),
-        None if only => Some(0),
-        None => environments.iter().position(|environment| environment.name == EnvironmentName::production()),
-    };
-    if let Some(index) = meant {
-        return Ok(environments.swap_remove(index));
-    }
-    let known: Vec<String> = environments.iter().map(|environment| format!("`{}`", environment.name)).collect();
-    let why = match named {
-        Some(name) => format!("`{}` has no environment `{name}`.", repo.name),
-        None => format!("`{}` has several environments and none is called `production`.", repo.name),
-    };
-    Err(Refusal::conflict(why, format!("Name one of {} as `environment`.", known.join(", "))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::repo::{Trigger, Vcs};
-
-    fn environment(name: &str) -> Environment {
-        Environment::new(name.parse().unwrap(), Trigger::Pipeline { definition: None })
-    }
-
-    #[test]
-    fn the_environment_is_the_one_named_or_the_only_one_or_production() {
-        let repo = Repo { name: "acme/web".parse().unwrap(), vcs: Vcs::GitHub, project: None, default_branch: None };
-        let chosen = |names: &[&str], named: Option<&str>| {
-            let named: Option<EnvironmentName> = named.map(|name| name.parse().unwrap());
-            choose(&repo, names.iter().map(|name| environment(name)).collect(), named.as_ref())
-                .map(|e| e.name.to_string())
-                .ok()
-        };
-        assert_eq!(chosen(&["staging"], None).as_deref(), Some("staging"));
-        assert_eq!(chosen(&["production", "staging"], None).as_deref(), Some("production"));
-        assert_eq!(chosen(&["production", "staging"], Some("staging")).as_deref(), Some("staging"));
-        assert_eq!(chosen(&["production"], Some("staging")), None);
-        assert_eq!(chosen(&["eu", "us"], None), None);
     }
 }

@@ -1,0 +1,116 @@
+//! What somebody wants deployed, and how that is carried out. Pure: it reads what it is given.
+
+use uuid::Uuid;
+
+use super::{Parameter, Reason};
+use crate::id::DeployId;
+use crate::refusal::Refusal;
+use crate::repo::template::Values;
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Revision};
+
+/// What somebody wants deployed.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What.
+    pub repo: RepoName,
+    /// From which branch.
+    pub branch: Branch,
+    /// Where to; the only environment, or `production`, unless named.
+    pub environment: Option<EnvironmentName>,
+    /// At which commit.
+    pub revision: Option<Revision>,
+    /// With which parameters.
+    pub parameters: Vec<Parameter>,
+    /// Why.
+    pub reason: Option<Reason>,
+}
+
+/// A wish that may be carried out, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub(super) repo: Repo,
+    pub(super) environment: Environment,
+    pub(super) wish: Wish,
+}
+
+/// The environment that is meant: the one named, else the only one, else `production`.
+pub(super) fn choose(
+    repo: &Repo,
+    mut environments: Vec<Environment>,
+    named: Option<&EnvironmentName>,
+) -> Result<Environment, Refusal> {
+    let only = environments.len() == 1;
+    let meant = match named {
+        Some(name) => environments.iter().position(|environment| environment.name == *name),
+        None if only => Some(0),
+        None => environments.iter().position(|environment| environment.name == EnvironmentName::production()),
+    };
+    if let Some(index) = meant {
+        return Ok(environments.swap_remove(index));
+    }
+    let known: Vec<String> = environments.iter().map(|environment| format!("`{}`", environment.name)).collect();
+    let why = match named {
+        Some(name) => format!("`{}` has no environment `{name}`.", repo.name),
+        None => format!("`{}` has several environments and none is called `production`.", repo.name),
+    };
+    Err(Refusal::conflict(why, format!("Name one of {} as `environment`.", known.join(", "))))
+}
+
+/// What an environment passes to its pipeline, and what the person adds.
+pub(super) fn all_parameters(
+    environment: &Environment,
+    wish: &Wish,
+    actor: &str,
+    uuid: &Uuid,
+    id: DeployId,
+) -> Vec<Parameter> {
+    let values = Values {
+        id: &uuid.to_string(),
+        number: id.0,
+        environment: environment.name.as_str(),
+        actor,
+        branch: wish.branch.as_str(),
+        revision: wish.revision.as_ref().map_or("", Revision::as_str),
+        reason: wish.reason.as_ref().map_or("", Reason::as_str),
+    };
+    let mut parameters = environment.template.fill(&values);
+    parameters.extend(wish.parameters.iter().cloned());
+    parameters
+}
+
+/// What the environment passes itself, nobody can pass in its place.
+pub(super) fn check_parameters(environment: &Environment, given: &[Parameter]) -> Result<(), Refusal> {
+    match given.iter().find(|parameter| environment.template.passes(&parameter.name)) {
+        None => Ok(()),
+        Some(parameter) => Err(Refusal::conflict(
+            format!("The environment `{}` passes the parameter `{}` itself.", environment.name, parameter.name),
+            "Leave it out.",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::{Trigger, Vcs};
+
+    fn environment(name: &str) -> Environment {
+        Environment::new(name.parse().unwrap(), Trigger::Pipeline { definition: None })
+    }
+
+    #[test]
+    fn the_environment_is_the_one_named_or_the_only_one_or_production() {
+        let repo = Repo { name: "acme/web".parse().unwrap(), vcs: Vcs::GitHub, project: None, default_branch: None };
+        let chosen = |names: &[&str], named: Option<&str>| {
+            let named: Option<EnvironmentName> = named.map(|name| name.parse().unwrap());
+            choose(&repo, names.iter().map(|name| environment(name)).collect(), named.as_ref())
+                .map(|e| e.name.to_string())
+                .ok()
+        };
+        assert_eq!(chosen(&["staging"], None).as_deref(), Some("staging"));
+        assert_eq!(chosen(&["production", "staging"], None).as_deref(), Some("production"));
+        assert_eq!(chosen(&["production", "staging"], Some("staging")).as_deref(), Some("staging"));
+        assert_eq!(chosen(&["production"], Some("staging")), None);
+        assert_eq!(chosen(&["eu", "us"], None), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! What came of sending or looking for a deploy, and the words for it. Pure.
+
+use super::{Deploy, State};
+use crate::circleci::{Found, ReadError, Refusal, Run, RunId};
+
+/// What came of sending or looking for a deploy.
+pub(super) struct Settled {
+    state: State,
+    said: Option<String>,
+    run: Option<Run>,
+    /// Whether the run was found afterwards rather than answered.
+    pub adopted: bool,
+}
+
+impl Settled {
+    /// CircleCI has taken it and said so.
+    pub fn taken(run: Run) -> Self {
+        Self { state: run.status.into(), said: None, run: Some(run), adopted: false }
+    }
+
+    /// CircleCI has said no.
+    pub fn refused(refusal: &Refusal) -> Self {
+        let said = match &refusal.said {
+            Some(said) => format!("{refusal} CircleCI said: “{said}”"),
+            None => refusal.to_string(),
+        };
+        Self::end(State::Refused, said)
+    }
+
+    /// It never reached CircleCI.
+    pub fn not_sent(why: &str) -> Self {
+        Self::end(State::Canceled, format!("{why} Ask for it again once that is mended."))
+    }
+
+    /// What looking for it has found, after its answer was lost because of `why`.
+    pub fn looked_for(found: Result<Found, ReadError>, why: &str) -> Self {
+        match found {
+            Ok(Found::One(run)) => Self {
+                state: run.status.into(),
+                said: Some(format!("{why} The build was found by looking for it.")),
+                run: Some(run),
+                adopted: true,
+            },
+            Ok(Found::None) => Self::unknown(why),
+            Ok(Found::Several(runs)) => {
+                let pages: Vec<String> = runs.iter().map(describe).collect();
+                Self::unknown(&format!("{why} Any of these may be it: {}.", pages.join(", ")))
+            }
+            Err(error) => Self::unknown(&format!("{why} {error}")),
+        }
+    }
+
+    /// Nobody can tell whether CircleCI has taken it.
+    pub fn unknown(why: &str) -> Self {
+        let said = format!(
+            "{why} It was looked for and not found for certain: CircleCI may or may not have taken it, and nothing was sent again. \
+             Look at the project on CircleCI before you deploy again."
+        );
+        Self::end(State::Unknown, said)
+    }
+
+    fn end(state: State, said: String) -> Self {
+        Self { state, said: Some(said), run: None, adopted: false }
+    }
+
+    /// Makes `deploy` what has come of it.
+    pub fn apply(&self, deploy: &mut Deploy) {
+        debug_assert!(deploy.state.may_become(self.state), "{} does not become {}", deploy.state, self.state);
+        deploy.state = self.state;
+        deploy.said.clone_from(&self.said);
+        if let Some(run) = &self.run {
+            deploy.url.clone_from(&run.url);
+            deploy.run = Some(run.id.clone());
+            // A pipeline reports its branch's newest commit; what was asked for stands, unless it is the same in full.
+            let asked = deploy.revision.take();
+            let told = run.revision.clone();
+            deploy.revision = told.filter(|told| asked.as_ref().is_none_or(|asked| told.is_full_of(asked))).or(asked);
+        }
+    }
+}
+
+fn describe(run: &Run) -> String {
+    match (&run.url, &run.id) {
+        (Some(url), _) => url.clone(),
+        (None, RunId::Build(number)) => format!("build {number}"),
+        (None, RunId::Pipeline { number, .. }) => format!("pipeline {number}"),
+    }
+}

@@ -144,7 +144,7 @@ impl App {
         let repos = Repos::new(db.clone(), permissions.clone(), clock.clone(), token_names);
         let deploys = Deploys::new(db.clone(), permissions.clone(), repos.clone(), circleci.clone(), clock.clone());
         Ok(Arc::new(Self {
-            branches: Branches::new(circleci.clone()),
+            branches: Branches::new(circleci.clone(), stopping.clone()),
             v1_triggers_end: notice::Remembered::v1_triggers_end(&db).await?,
             stopping,
             remembered: Mutex::default(),
@@ -178,7 +178,7 @@ impl App {
         }
     }
 
-    /// Does once, at the start of the bot, what must outlive it: notes the act, and what CircleCI has said of API v1.1.
+    /// Records an act of the process itself: its start, or its stop.
     pub async fn record_process(&self, action: audit::Action) -> Result<(), DbError> {
         let slipway = Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: Vec::new() };
         let mut tx = self.db.begin().await?;
@@ -222,10 +222,11 @@ impl App {
         }
     }
 
-    /// Acknowledges first, as everywhere; then records the refusal; then tells it.
+    /// Acknowledges first, as everywhere; then records the refusal, whoever saw the acknowledgement; then tells it.
     async fn refuse<C: Chat>(&self, request: &Request, chat: &C, refusal: &Refusal) -> Handled {
-        if chat.acknowledge(Visibility::Ephemeral).await.is_err() {
-            return Handled::Unseen;
+        let seen = chat.acknowledge(Visibility::Ephemeral).await;
+        if seen.is_err_and(|unseen| unseen == Unseen::Before) {
+            return Handled::Before;
         }
         let mut reply = refusal.reply();
         if let Err(error) = self.record_refusal(request, refusal).await {
@@ -234,6 +235,9 @@ impl App {
                 reply.body =
                     std::mem::take(&mut reply.body).then(Text::of(format!(" (This could not be recorded: {error})")));
             }
+        }
+        if seen.is_err() {
+            return Handled::Unseen;
         }
         chat.answer(&reply).await;
         Handled::Refused

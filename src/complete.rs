@@ -1,11 +1,12 @@
 //! What completes an option while it is typed: only what the person may see, ranked, within the chat's deadline even when
 //! CircleCI is slow or down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actor::Caller;
@@ -14,6 +15,7 @@ use crate::circleci::{CircleCi, Project};
 use crate::command::{self, Arguments, Completes, Kind};
 use crate::refusal::Refusal;
 use crate::repo::RepoName;
+use crate::text;
 
 /// The most choices that Discord takes.
 pub const CHOICES_MAX: usize = 25;
@@ -84,6 +86,7 @@ async fn candidates(
 fn rank(candidates: Vec<String>, typed: &str) -> Vec<String> {
     let typed = typed.to_lowercase();
     let mut ranked: Vec<(usize, String)> = Vec::new();
+    let mut known = HashSet::new();
     for candidate in candidates {
         let lower = candidate.to_lowercase();
         let rank = if lower == typed {
@@ -95,8 +98,10 @@ fn rank(candidates: Vec<String>, typed: &str) -> Vec<String> {
         } else {
             continue;
         };
+        // Git allows names that a terminal would obey, or that hide what they say.
+        let harmless = text::one_line(&candidate) == candidate;
         let fits = !candidate.is_empty() && candidate.encode_utf16().count() <= CHOICE_LENGTH_MAX;
-        if fits && !ranked.iter().any(|(_, known)| *known == candidate) {
+        if fits && harmless && known.insert(candidate.clone()) {
             ranked.push((rank, candidate));
         }
     }
@@ -110,6 +115,7 @@ pub struct Branches {
     circleci: CircleCi,
     kept: Arc<Mutex<HashMap<String, Kept>>>,
     asking: TaskTracker,
+    stopping: CancellationToken,
 }
 
 #[derive(Clone)]
@@ -119,9 +125,9 @@ struct Kept {
 }
 
 impl Branches {
-    /// Branches as `circleci` tells them.
-    pub fn new(circleci: CircleCi) -> Self {
-        Self { circleci, kept: Arc::default(), asking: TaskTracker::new() }
+    /// Branches as `circleci` tells them, until `stopping`.
+    pub fn new(circleci: CircleCi, stopping: CancellationToken) -> Self {
+        Self { circleci, kept: Arc::default(), asking: TaskTracker::new(), stopping }
     }
 
     /// The branches of a project, as far as they are known in time.
@@ -142,7 +148,7 @@ impl Branches {
         }
     }
 
-    /// Waits for what is being asked; what comes later is not kept.
+    /// Waits until nothing is asked any more, which `stopping` ends.
     pub async fn close(&self) {
         self.asking.close();
         self.asking.wait().await;
@@ -154,7 +160,11 @@ impl Branches {
         self.keep(key.clone(), before);
         let (this, project) = (self.clone(), project.clone());
         self.asking.spawn(async move {
-            match this.circleci.branches(&project).await {
+            let asked = tokio::select! {
+                asked = this.circleci.branches(&project) => asked,
+                () = this.stopping.cancelled() => return,
+            };
+            match asked {
                 Ok(branches) => this.keep(key, branches.iter().map(ToString::to_string).collect()),
                 Err(error) => tracing::debug!(repo = %project.repo, "CircleCI did not tell the branches: {error}"),
             }
@@ -182,6 +192,7 @@ mod tests {
     fn the_best_fit_comes_first_and_each_once() {
         let candidates = ["old-main", "main", "maintenance", "main", "develop"].map(str::to_owned).to_vec();
         assert_eq!(rank(candidates.clone(), "MAIN"), ["main", "maintenance", "old-main"]);
+        assert!(rank(vec!["a\u{9b}31m".to_owned(), "a\u{202e}b".to_owned()], "a").is_empty());
         assert_eq!(rank(candidates, ""), ["old-main", "main", "maintenance", "develop"]);
         assert_eq!(rank((0..40).map(|n| format!("b{n}")).collect(), "b").len(), CHOICES_MAX);
     }

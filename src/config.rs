@@ -86,9 +86,10 @@ impl Variables {
             Err(error) if error.not_found() => {}
             Err(error) => return Err(wrong(error)),
         }
-        variables.extend(
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        );
+        let own =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        // An empty variable counts as missing, so it hides nothing.
+        variables.extend(own.filter(|(_, value)| !value.trim().is_empty()));
         Ok(Self(variables))
     }
 
@@ -110,8 +111,9 @@ impl Variables {
         };
         self.0
             .iter()
-            .filter(|(name, value)| secret(name) && !value.is_empty())
-            .map(|(_, value)| value.clone())
+            .filter(|(name, _)| secret(name))
+            .map(|(_, value)| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
             .collect()
     }
 

@@ -33,8 +33,13 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// The lock beside the database itself, whatever links lead to it: two names must not be two leases.
     fn lock_path(&self) -> PathBuf {
-        let mut name = self.0.clone().into_os_string();
+        let real = self.0.canonicalize().or_else(|_| {
+            let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            folder.canonicalize().map(|folder| folder.join(self.0.file_name().unwrap_or_default()))
+        });
+        let mut name = real.unwrap_or_else(|_| self.0.clone()).into_os_string();
         name.push(".lock");
         name.into()
     }
@@ -71,13 +76,18 @@ pub enum DbError {
          Run that newer version, or restore a backup from before the upgrade."
     )]
     Newer { path: String, version: i64 },
+    /// An older Slipway has made it, and none of this version has run on it.
+    #[error(
+        "The database {path} was made by an older version of Slipway. Run this version's bot on it once: `slipway run` brings it up to date."
+    )]
+    Older { path: String },
     /// Its migrations are not ours.
     #[error(
         "The database {path} can't be brought up to date: {why}. Restore a backup, or point DATABASE_URL at another file."
     )]
     Migrate { path: String, why: String },
     /// The disk is full.
-    #[error("The database's disk is full. Make room; nothing is lost, and Slipway goes on by itself.")]
+    #[error("The database's disk is full. Make room on it; what was recorded is safe.")]
     Full,
     /// Another process has held the write lock for too long.
     #[error("The database is busy: another program has held it for more than {} s.", BUSY_TIMEOUT_MS / 1000)]
@@ -113,6 +123,9 @@ impl From<sqlx::Error> for DbError {
         }
     }
 }
+
+/// Connections for reads, for what hands them to a store without knowing SQL.
+pub type Pool = AnyPool;
 
 /// A transaction that already holds the write lock, so that what it reads cannot change before it writes.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -150,6 +163,25 @@ impl Db {
         Ok(db)
     }
 
+    /// Opens a database that is there, as it is: for what works beside a bot that may be another version.
+    pub async fn open_as_is(url: &DatabaseUrl) -> Result<Db, DbError> {
+        sqlx::any::install_default_drivers();
+        let path = url.path().display().to_string();
+        let refused = |error| DbError::Open { path: path.clone(), why: plain(&error) };
+        let mut first = AnyConnection::connect(&format!("sqlite://{path}?mode=rw")).await.map_err(refused)?;
+        let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&mut first)
+            .await
+            .map_err(refused)?;
+        first.close().await.map_err(refused)?;
+        let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+        match newest {
+            Some(version) if Some(version) > known => Err(DbError::Newer { path, version }),
+            version if version < known => Err(DbError::Older { path }),
+            _ => Db::open(url).await,
+        }
+    }
+
     /// Whether what was asked for holds: some file systems know no write-ahead log, and a file may be read-only.
     async fn check(&self) -> Result<(), String> {
         let mode: String = sqlx::query_scalar("SELECT CAST(journal_mode AS TEXT) FROM pragma_journal_mode")
@@ -164,7 +196,7 @@ impl Db {
     }
 
     /// For reads that need not agree with a write.
-    pub fn pool(&self) -> &AnyPool {
+    pub fn pool(&self) -> &Pool {
         &self.readers
     }
 
@@ -321,6 +353,27 @@ mod tests {
         assert!(refused.to_string().contains("in use by slipway run, process 7"), "{refused}");
         drop(lease);
         Lease::take(&url(&folder), "slipway run, process 8").unwrap();
+    }
+
+    #[test]
+    fn another_name_of_the_same_database_is_no_second_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("slipway.db"), "").unwrap();
+        std::os::unix::fs::symlink(folder.path().join("slipway.db"), folder.path().join("other.db")).unwrap();
+        let _lease = Lease::take(&url(&folder), "the first").unwrap();
+        let other: DatabaseUrl = format!("sqlite://{}/other.db", folder.path().display()).parse().unwrap();
+        assert!(matches!(Lease::take(&other, "the second"), Err(LeaseError::Held { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_command_line_does_not_bring_a_database_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Db::open_as_is(&url(&folder)).await.is_err());
+        assert!(!url(&folder).path().exists());
+        let db = Db::open(&url(&folder)).await.unwrap();
+        Db::open_as_is(&url(&folder)).await.unwrap().close().await;
+        sqlx::query("DELETE FROM _sqlx_migrations").execute(db.pool()).await.unwrap();
+        assert!(matches!(Db::open_as_is(&url(&folder)).await, Err(DbError::Older { .. })));
     }
 
     #[test]

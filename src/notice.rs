@@ -7,12 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::circleci::V1_TRIGGERS_END;
 use crate::db::{Db, DbError};
 use crate::time::Timestamp;
-
-/// The day on which CircleCI ends API v1.1's triggers, unless it names another in a `Sunset` header: 1 February 2027.
-/// <https://circleci.com/changelog/deprecation-of-v1-and-v1-1-trigger-and-rerun-apis-february-1-2027/>
-const V1_TRIGGERS_END: Timestamp = Timestamp::from_millis(1_801_440_000_000);
 
 /// A day that CircleCI named, kept over restarts.
 pub struct Remembered {

@@ -94,7 +94,10 @@ impl Refusal {
             }
             Refusal::Invalid { option, given, invalid } => {
                 detail["option"] = option.as_str().into();
-                detail["given"] = text::clip(given, SHOWN_MAX).into();
+                // What was refused for looking like a secret must not be kept for years.
+                if option != "parameters" {
+                    detail["given"] = text::clip(given, SHOWN_MAX).into();
+                }
                 detail["why"] = invalid.why.as_ref().into();
             }
             Refusal::Conflict { why, .. } => detail["why"] = why.as_str().into(),
@@ -140,19 +143,22 @@ impl Denied {
             }
             body = body.code(name);
         }
+        let grantors = self.grantors.iter().map(|subject| Text::default().subject(*subject, self.guild));
+        let grantors = Text::join(grantors, &Text::of(", "));
         body = match &self.because {
             Because::Denied(rules) => {
-                let rules = rules.iter().map(|rule| Text::default().code(rule));
-                body.plain(", but it is denied by rule ").then(Text::join(rules, &Text::of(", "))).plain(".")
+                let rules = Text::join(rules.iter().map(|rule| Text::default().code(rule)), &Text::of(", "));
+                let body = body.plain(", but it is denied by rule ").then(rules);
+                body.sentence(". One denial outweighs every grant: it ends with `/permission revoke`.")
             }
             _ => body.plain(", and no rule gives it to you."),
         };
-        let grantors: Vec<Text> =
-            self.grantors.iter().map(|subject| Text::default().subject(*subject, self.guild)).collect();
-        body = if grantors.is_empty() {
-            body.plain(" Nobody here can grant it yet: whoever runs Slipway must name an owner in SLIPWAY_OWNERS.")
-        } else {
-            body.plain(" It can be granted by ").then(Text::join(grantors, &Text::of(", "))).plain(".")
+        body = match (&self.because, self.grantors.is_empty()) {
+            (_, true) => body.sentence(
+                " Nobody here can change that yet: whoever runs Slipway must name an owner in `SLIPWAY_OWNERS`.",
+            ),
+            (Because::Denied(_), false) => body.plain(" That can be done by ").then(grantors).plain("."),
+            (_, false) => body.plain(" It can be granted by ").then(grantors).plain("."),
         };
         Reply::new(Tone::Bad, "Not permitted").body(body.plain(" Nothing was done."))
     }

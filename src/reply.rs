@@ -192,6 +192,9 @@ impl Reply {
 /// How many entries a list shows at a time.
 pub const PAGE: usize = 10;
 
+/// The longest line, in bytes, that fits a button with its page: Discord's `custom_id` has 100 characters.
+const PAGE_COMMAND_MAX: usize = 88;
+
 /// One page of a list: the lines that `line` makes of `items`, with buttons to the neighbouring pages.
 ///
 /// `command` is the console's line for the first page.
@@ -202,6 +205,10 @@ pub fn page<T>(reply: Reply, items: &[T], page: usize, command: &str, line: impl
     let mut body = Text::join(shown, &Text::default().line());
     if pages > 1 {
         body = body.line().plain(format!("Page {page} of {pages}, {} in all.", items.len()));
+    }
+    if pages > 1 && command.len() > PAGE_COMMAND_MAX {
+        let narrow = body.plain(" Ask for fewer at a time to see the others.");
+        return reply.body(narrow);
     }
     let mut reply = reply.body(body);
     let mut button =

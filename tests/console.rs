@@ -38,6 +38,7 @@ async fn the_first_lines_say_that_nothing_is_real_and_a_deploy_shows_its_link() 
       Asked by     @you
       Asked at     2026-11-24 18:00:00 UTC (now)
       Reason       fixes the "login" page
+      Parameters   `action=deploy` `environment=production`
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
     "#);
     assert_eq!(ended, Ended::Well);
@@ -88,6 +89,7 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
       State        queued
       Asked by     @guest
       Asked at     2026-11-24 18:00:00 UTC (now)
+      Parameters   `action=deploy` `environment=production`
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
 
     > /deploy acme/web develop
@@ -264,12 +266,13 @@ async fn a_line_that_is_no_command_is_answered_with_how_it_is_written() {
 async fn help_is_the_tables_and_tells_what_the_console_has_beside_it() {
     let stage = Stage::new();
     let (shown, ended) = stage.types("/help\nhelp permission check\n/quit\n/deploy never reached").await;
-    insta::assert_snapshot!(stage::after_the_first_lines(&shown), @r"
+    insta::assert_snapshot!(stage::after_the_first_lines(&shown), @"
     > /help
     Commands
       `/deploy` Deploy a branch of a repository
       `/permission grant | revoke | list | check` Who may do what
       `/repo add | list | show | remove` The repositories that can be deployed
+      `/environment set | list | show | remove` How a repository's environments are deployed
       `/help` Help for every command
       `/help command:deploy` explains one of them.
 
@@ -417,16 +420,17 @@ async fn a_deploy_cut_off_in_the_middle_is_looked_for_at_the_next_start_and_neve
     stage.types("/deploy acme/web main").await;
     stage.forgets_the_answer_to_deploy(1, None).await;
     let (shown, ended) = stage.types("").await;
-    insta::assert_snapshot!(stage::after_the_first_lines(&shown), @r"
+    insta::assert_snapshot!(stage::after_the_first_lines(&shown), @"
     Deploy #1 was being sent when the console stopped; it is looked for.
     Deploy #1 is unknown
-      Slipway was stopped while CircleCI was being asked. The build was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
+      Slipway was stopped while CircleCI was being asked. It was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
       Repository   acme/web
       Branch       main
       Environment  production
       State        unknown
       Asked by     @you
       Asked at     2026-11-24 18:00:00 UTC (now)
+      Parameters   `action=deploy` `environment=production`
     ");
     assert_eq!(ended, Ended::Well, "what was asked of this run was done");
 }
@@ -444,9 +448,10 @@ async fn a_deploy_that_was_asked_for_on_discord_is_left_to_the_bot_that_keeps_it
 async fn everything_done_in_the_console_is_in_a_chain_that_holds() {
     let stage = Stage::new();
     stage.types("/as guest\n/deploy acme/web main\n/as you\n/deploy acme/web main").await;
-    insta::assert_snapshot!(stage.audit_log().await, @r"
+    insta::assert_snapshot!(stage.audit_log().await, @"
     Slipway permission.granted allowed
     cli:sandbox repo.added allowed
+    cli:sandbox environment.set allowed
     guest deploy.denied denied
     you deploy.requested allowed
     you deploy.triggered allowed

@@ -40,7 +40,7 @@ async fn a_pipeline_is_passed_what_the_template_says_with_its_types() {
     assert_eq!(
         serde_json::to_value(&sent).unwrap(),
         json!({
-            "action": "deploy", "environment": "staging", "revision": revision, "deploy_id": id, "actor": "alice #1",
+            "action": "deploy", "environment": "staging", "revision": revision, "deploy_id": id, "actor": format!("alice ({}) #1", stage.alice().id),
             "reason": "why not", "replicas": 3, "migrate": true, "fail": false,
         })
     );
@@ -74,7 +74,7 @@ async fn an_environment_is_set_shown_listed_changed_and_removed() {
     insta::assert_snapshot!(stage.tidy(&set_up), @"
     (only you can see this)
     # staging of acme/web is set
-    Trigger: runs the job `deploy_docker` (API v1.1, which CircleCI ends <time> (<time>); `/environment set` with `trigger:pipeline` moves it)
+    Trigger: runs the job `deploy_docker` (API v1.1, which CircleCI ends a time (a time); `/environment set` with `trigger:pipeline` moves it)
     ");
     let moved =
         root.runs(set("staging").string("trigger", "pipeline").string("definition", "deploys")).await.answer().await;

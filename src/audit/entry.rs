@@ -40,7 +40,7 @@ vocabulary! {
         EnvironmentDenied = "environment.denied",
         /// The process began its work.
         SlipwayStarted = "slipway.started",
-        /// The process ended its work in good order.
+        /// The process ended its work by itself, or was told to.
         SlipwayStopped = "slipway.stopped",
     }
 }

@@ -3,12 +3,10 @@
 
 use std::collections::VecDeque;
 
-use sqlx::AnyPool;
-
 use super::chain::Row;
 use super::query::Query;
 use super::store;
-use crate::db::DbError;
+use crate::db::{DbError, Pool};
 use crate::id::GuildId;
 use crate::time::Timestamp;
 
@@ -20,7 +18,7 @@ const PAGE_MIN: usize = 5;
 
 /// The matches of a query, one after the other.
 pub struct Newest {
-    pool: AnyPool,
+    pool: Pool,
     query: Query,
     now: Timestamp,
     page: usize,
@@ -38,7 +36,7 @@ struct Chain {
 
 impl Newest {
     /// Asks the chain of `guild`, or of every guild, as of `now`.
-    pub async fn new(pool: &AnyPool, guild: Option<GuildId>, query: Query, now: Timestamp) -> Result<Self, DbError> {
+    pub async fn new(pool: &Pool, guild: Option<GuildId>, query: Query, now: Timestamp) -> Result<Self, DbError> {
         let guilds = match guild {
             Some(guild) => vec![guild],
             None => store::guilds(pool).await?,

@@ -1,12 +1,10 @@
 //! Checks a whole chain as the database has it now, in constant memory. Knows no SQL, and nothing of how the answer is shown.
 
-use futures_util::StreamExt;
-use sqlx::AnyPool;
-
 use super::chain::{Broken, Head, Verifier};
 use super::store;
-use crate::db::DbError;
+use crate::db::{DbError, Pool};
 use crate::id::GuildId;
+use futures_util::StreamExt;
 
 /// Breaks of one chain that are told; further ones are only counted.
 pub const BREAKS_TOLD_MAX: usize = 10;
@@ -43,7 +41,7 @@ impl Checked {
 }
 
 /// Checks the chain of `guild`, and looks in it for heads (hashes in lower case) that were noted earlier.
-pub async fn verify(pool: &AnyPool, guild: GuildId, noted: &[String]) -> Result<Checked, DbError> {
+pub async fn verify(pool: &Pool, guild: GuildId, noted: &[String]) -> Result<Checked, DbError> {
     let mut verifier = Verifier::new(guild);
     let mut checked =
         Checked { guild, entries: 0, head: Head::beginning(), broken: Vec::new(), broken_count: 0, found: Vec::new() };

@@ -81,6 +81,14 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Refusal {
+    /// Whether only the bot's operator can mend it: a token, or where CircleCI is.
+    pub fn concerns_the_operator(&self) -> bool {
+        use RefusalKind::{Forbidden, Redirected, Retired, Unauthorized};
+        matches!(self.kind, Unauthorized | Forbidden | Redirected | Retired)
+    }
+}
+
 /// What kind of no it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalKind {

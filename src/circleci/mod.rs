@@ -94,13 +94,23 @@ pub enum Status {
 /// What was found of an order whose fate was unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// This run, and no other can be meant.
+    /// This run: it carries the deploy's UUID.
     One(Run),
+    /// This run fits and no other does, but nothing in it names the deploy: another deploy on its way may have made it.
+    Likely(Run),
     /// Nothing.
     None,
     /// Any of these can be meant: a person must decide.
     Several(Vec<Run>),
 }
+
+/// How far the clocks of CircleCI and of this machine may be apart.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
+/// How long after it was recorded an order may still be sent: what is read before it, and rate limits that are waited for.
+pub const SENT_WITHIN: Duration = Duration::from_secs(180);
+/// The day on which CircleCI ends API v1.1's triggers, unless it names another in a `Sunset` header: 1 February 2027.
+/// <https://circleci.com/changelog/deprecation-of-v1-and-v1-1-trigger-and-rerun-apis-february-1-2027/>
+pub const V1_TRIGGERS_END: Timestamp = Timestamp::from_millis(1_801_440_000_000);
 
 /// Tells whether another deploy holds a run. It is asked at every look, so it should know of claims made meanwhile.
 pub type Claimed<'a> = &'a (dyn Fn(&RunId) -> bool + Send + Sync);
@@ -147,14 +157,14 @@ impl Look {
     /// What the look means. A run that is only likely counts in the `last` look alone: until then another one may show
     /// up, or the deploy that it belongs to may claim it.
     fn verdict(mut self, last: bool) -> Option<Found> {
-        let mut runs = match (self.certain.is_empty(), last) {
-            (false, _) => std::mem::take(&mut self.certain),
-            (true, true) => self.likely,
+        let (mut runs, only): (Vec<Run>, fn(Run) -> Found) = match (self.certain.is_empty(), last) {
+            (false, _) => (std::mem::take(&mut self.certain), Found::One),
+            (true, true) => (self.likely, Found::Likely),
             (true, false) => return None,
         };
         match (runs.pop(), runs.is_empty()) {
             (None, _) => Some(Found::None),
-            (Some(run), true) => Some(Found::One(run)),
+            (Some(run), true) => Some(only(run)),
             (Some(run), false) => {
                 runs.push(run);
                 Some(Found::Several(runs))
@@ -241,23 +251,11 @@ impl CircleCi {
     }
 }
 
-/// Whether an order with this trigger can run that revision: a pipeline can't be pinned to a commit, so one of its
-/// parameters must carry the revision to the configuration.
-///
-/// # Errors
-/// The refusal that [`CircleCi::trigger`] would answer, for whoever wants to tell before anything is recorded.
-pub fn check_revision(
-    project: &Project,
-    trigger: &Trigger,
-    revision: Option<&Revision>,
-    parameters: &[Parameter],
-) -> Result<(), Refusal> {
-    let (Trigger::Pipeline { .. }, Some(revision)) = (trigger, revision) else { return Ok(()) };
-    if parameters.iter().any(|parameter| parameter.value.to_string().contains(revision.as_str())) {
-        return Ok(());
-    }
+/// The refusal of a revision that a pipeline is not passed: it can't be pinned to a commit, so a parameter must carry the
+/// revision to the configuration. For whoever wants to tell before anything is recorded.
+pub fn revision_not_pinned(project: &Project) -> Refusal {
     let about = About { project, variable: access::USER_TOKEN, names: vec![] };
-    Err(Refusal::new(RefusalKind::RevisionNotPinned, None, &about, None))
+    Refusal::new(RefusalKind::RevisionNotPinned, None, &about, None)
 }
 
 #[cfg(test)]
@@ -282,7 +280,7 @@ mod tests {
             likely: likely.iter().copied().map(run).collect(),
         };
         assert_eq!(look(&[], &[1]).verdict(false), None);
-        assert_eq!(look(&[], &[1]).verdict(true), Some(Found::One(run(1))));
+        assert_eq!(look(&[], &[1]).verdict(true), Some(Found::Likely(run(1))));
         assert_eq!(look(&[], &[1, 2]).verdict(true), Some(Found::Several(vec![run(1), run(2)])));
         assert_eq!(look(&[], &[]).verdict(true), Some(Found::None));
         assert_eq!(look(&[3], &[1, 2]).verdict(false), Some(Found::One(run(3))));

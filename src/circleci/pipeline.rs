@@ -2,6 +2,7 @@
 //! nothing of how they are asked for.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -29,12 +30,17 @@ pub(super) fn created(pipeline: &Value) -> Option<Timestamp> {
 }
 
 /// The listed pipeline's id and number, when it may be the one of an order: triggered through the API by us (`login`),
-/// on its branch, since it was sent. Only a time or a branch that isn't told speaks for it.
-pub(super) fn candidate(pipeline: &Value, login: &str, wanted: &str, since: Timestamp) -> Option<(Uuid, i64)> {
+/// on its branch, while it may have been sent. Only a time or a branch that isn't told speaks for it.
+pub(super) fn candidate(
+    pipeline: &Value,
+    login: &str,
+    wanted: &str,
+    window: RangeInclusive<Timestamp>,
+) -> Option<(Uuid, i64)> {
     let text = |pointer: &str| pipeline.pointer(pointer).and_then(Value::as_str);
     let ours = text("/trigger/type") == Some("api") && text("/trigger/actor/login") == Some(login);
     let here = branch(pipeline).is_none_or(|known| known == wanted);
-    let new = created(pipeline).is_none_or(|created| created >= since);
+    let new = created(pipeline).is_none_or(|created| window.contains(&created));
     identify(pipeline).filter(|_| ours && here && new)
 }
 
@@ -200,19 +206,20 @@ mod tests {
 
     #[test]
     fn a_candidate_is_ours_on_the_branch_and_new() {
-        let since = "2026-11-24T12:00:00Z".parse().unwrap();
+        let window = "2026-11-24T12:00:00Z".parse().unwrap()..="2026-11-24T12:05:00Z".parse().unwrap();
         let id = Uuid::from_u128(1);
         let good = json!({"id": id.to_string(), "number": 7, "created_at": "2026-11-24T12:00:01Z",
             "vcs": {"branch": "main"}, "trigger": {"type": "api", "actor": {"login": "slipway"}}});
         let is = |pointer: &str, value: Value| {
             let mut pipeline = good.clone();
             *pipeline.pointer_mut(pointer).unwrap() = value;
-            candidate(&pipeline, "slipway", "main", since)
+            candidate(&pipeline, "slipway", "main", window.clone())
         };
         assert_eq!(is("/number", json!(7)), Some((id, 7)));
         assert_eq!(is("/created_at", json!(null)), Some((id, 7)));
         assert_eq!(is("/vcs", json!(null)), Some((id, 7)));
         assert_eq!(is("/created_at", json!("2026-11-24T11:59:59Z")), None);
+        assert_eq!(is("/created_at", json!("2026-11-24T12:05:01Z")), None);
         assert_eq!(is("/vcs/branch", json!("develop")), None);
         assert_eq!(is("/trigger/type", json!("webhook")), None);
         assert_eq!(is("/trigger/actor/login", json!("somebody")), None);

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -11,20 +10,15 @@ use tokio::sync::watch;
 use super::address::{self, Version};
 use super::client::{Answer, Call, Http, refusal_kind};
 use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
-use super::{Claimed, Generation, Look, Order, Project, Run, RunId, Status, said};
+use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, Status, V1_TRIGGERS_END, said};
 use crate::repo::{Revision, Trigger};
 use crate::text;
 use crate::time::{Timestamp, http_date};
-
-/// The day of which CircleCI published that the triggers end: 2027-02-01T00:00:00Z.
-const RETIREMENT: Timestamp = Timestamp::from_millis(1_801_440_000_000);
 
 /// How many of a branch's builds are listed to find a lost one; CircleCI's own default.
 const LISTED_MAX: &str = "30";
 /// How many of them are read one by one in a look: the list carries no build parameters.
 const READ_MAX: usize = 15;
-/// How much CircleCI's clock may be behind ours.
-pub(super) const SKEW: Duration = Duration::from_secs(120);
 
 /// The longest word for a status, in UTF-16 units.
 pub(super) const WORD_UNITS_MAX: usize = 40;
@@ -66,7 +60,7 @@ impl Generation for Jobs {
         let query = [("limit", LISTED_MAX), ("shallow", "true")];
         let listed = self.http.get_json(&self.call(&order.project, &["tree", order.branch.as_str()], &query)).await?;
         let listed = listed.as_array().ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })?;
-        let since = order.requested_at.minus(SKEW);
+        let since = order.requested_at.minus(CLOCK_SKEW);
         let mut candidates: Vec<i64> = listed
             .iter()
             .filter_map(|build| candidate(build, order.branch.as_str(), since))
@@ -154,10 +148,10 @@ impl Jobs {
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let known = *self.sunset.borrow();
         let announced = header("sunset").and_then(http_date);
-        let deprecated = header("deprecation").is_some().then_some(known.unwrap_or(RETIREMENT));
+        let deprecated = header("deprecation").is_some().then_some(known.unwrap_or(V1_TRIGGERS_END));
         let mut day = announced.or(deprecated).or(known);
         if answer.status == 410 {
-            day = Some(day.unwrap_or(RETIREMENT).min(self.http.clock.now()));
+            day = Some(day.unwrap_or(V1_TRIGGERS_END).min(self.http.clock.now()));
         }
         let Some(day) = day else { return };
         // An end that was seen is not undone by each later answer having a later moment to tell of.
@@ -256,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_published_day_is_the_first_of_february() {
-        assert_eq!(RETIREMENT.to_string(), "2027-02-01T00:00:00.000Z");
+        assert_eq!(V1_TRIGGERS_END.to_string(), "2027-02-01T00:00:00.000Z");
     }
 
     #[test]

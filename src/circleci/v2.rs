@@ -12,8 +12,8 @@ use super::client::{Call, Http, refusal_kind};
 use super::definition::{self, Definition, Undecided};
 use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
 use super::pipeline::{self, Kinship};
-use super::v1::{SKEW, SUBJECT_UNITS_MAX, WORD_UNITS_MAX};
-use super::{Claimed, Generation, Look, Order, Project, Run, RunId, check_revision, said};
+use super::v1::{SUBJECT_UNITS_MAX, WORD_UNITS_MAX};
+use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, SENT_WITHIN, said};
 use crate::repo::{Branch, Revision, Trigger};
 use crate::time::Timestamp;
 
@@ -53,8 +53,6 @@ impl Generation for Pipelines {
     type Id = Uuid;
 
     async fn trigger(&self, order: &Order) -> Result<Run, TriggerError> {
-        check_revision(&order.project, &order.trigger, order.revision.as_ref(), &order.parameters)
-            .map_err(TriggerError::Refused)?;
         let project = &order.project;
         let slug = slug(project).map_err(TriggerError::Refused)?;
         let ways = self.ways(project, &slug).await?;
@@ -84,14 +82,14 @@ impl Generation for Pipelines {
         let project = &order.project;
         let slug = slug(project).map_err(ReadError::Refused)?;
         let login = self.login(project).await?;
-        let since = order.requested_at.minus(SKEW);
+        let (since, until) = window(order);
         let call = self.in_project(project, &slug, &["pipeline"], &[("branch", order.branch.as_str())]);
         // Newest first: what follows an older one is older still.
         let goes_on = |items: &[Value]| items.last().and_then(pipeline::created).is_none_or(|created| created >= since);
         let listed = self.pages(&call, LOOK_PAGES_MAX, goes_on).await?;
         let candidates: Vec<_> = listed
             .iter()
-            .filter_map(|listed| pipeline::candidate(listed, login, order.branch.as_str(), since))
+            .filter_map(|listed| pipeline::candidate(listed, login, order.branch.as_str(), since..=until))
             .filter(|(id, number)| !ruled_out.contains(id) && !claimed(&RunId::Pipeline { id: *id, number: *number }))
             .take(READ_MAX)
             .collect();
@@ -125,6 +123,11 @@ impl Generation for Pipelines {
         let workflows = self.pages(&call, WORKFLOW_PAGES_MAX, |_| true).await?;
         self.run(&slug, &pipeline, &workflows).ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })
     }
+}
+
+/// When a pipeline of this order may have been created, by CircleCI's clock.
+fn window(order: &Order) -> (Timestamp, Timestamp) {
+    (order.requested_at.minus(CLOCK_SKEW), order.requested_at.plus(SENT_WITHIN).plus(CLOCK_SKEW))
 }
 
 impl Pipelines {

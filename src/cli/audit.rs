@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use clap::{Args, ValueEnum};
 
 use self::show::{CELL_UNITS_MAX, Columns, table};
+use super::Exit;
 use crate::audit::{self, Checked, Newest, Query};
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
@@ -57,28 +58,6 @@ pub enum Format {
     Table,
     /// One array, for programs
     Json,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It did what was asked.
-    Done,
-    /// It was refused or failed, or a chain is broken.
-    Failed,
-    /// It was asked in a way that can't be understood.
-    Misuse,
-}
-
-impl Exit {
-    /// The exit status of the process.
-    pub const fn status(self) -> u8 {
-        match self {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Misuse => 2,
-        }
-    }
 }
 
 /// What can stop either command.

@@ -4,8 +4,7 @@ use std::io::{self, BufReader, IsTerminal};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Complaint;
-use super::audit::Exit;
+use super::{Complaint, Exit};
 use crate::config::Variables;
 use crate::console::lines::{Kept, Lines};
 use crate::console::{Console, Ended, Screen};

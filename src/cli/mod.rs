@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::cli::audit::{Exit, Output, SearchArgs, VerifyArgs};
+use crate::cli::audit::{Output, SearchArgs, VerifyArgs};
 use crate::config::{Base, Variables, Wrong};
 use crate::db::Db;
 use crate::time::Clock;
@@ -54,6 +54,28 @@ pub async fn main(cli: Cli) -> ExitCode {
         Exit::Failed
     });
     ExitCode::from(exit.status())
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Done,
+    /// It was refused or failed, or a chain is broken.
+    Failed,
+    /// It was asked in a way that can't be understood.
+    Misuse,
+}
+
+impl Exit {
+    /// The exit status of the process.
+    pub const fn status(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Misuse => 2,
+        }
+    }
 }
 
 /// What stopped a command, for the operator to read.
@@ -108,7 +130,7 @@ async fn open_existing(base: &Base) -> Result<Db, Complaint> {
             path.display()
         )));
     }
-    Ok(Db::open(&base.database).await?)
+    Ok(Db::open_as_is(&base.database).await?)
 }
 
 fn start_logging(variables: &Variables, unless_said: &str) -> Result<(), Complaint> {

@@ -8,8 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::audit::Exit;
-use super::{Complaint, tell_wrong, token_names};
+use super::{Complaint, Exit, tell_wrong, token_names};
 use crate::app::App;
 use crate::audit::Action;
 use crate::circleci::{CircleCi, Patience};
@@ -51,10 +50,10 @@ pub async fn serve(settings: Settings, patience: Patience, stopping: Cancellatio
     stopping.cancel();
     let farewell = async {
         let _ = notices.await;
-        app.branches.close().await;
         if let Err(error) = app.record_process(Action::SlipwayStopped).await {
             tracing::error!("The stop could not be recorded: {error}");
         }
+        app.branches.close().await;
         db.close().await;
     };
     if timeout(FAREWELL_WITHIN, farewell).await.is_err() {

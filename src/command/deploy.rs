@@ -58,7 +58,11 @@ impl Deploy {
         let seen = chat.acknowledge(Visibility::Public).await?;
         let deploy = match app.deploys.record(&request.caller, plan, request.interaction, seen.message).await? {
             Recorded::New(deploy) => *deploy,
-            Recorded::Before => return Err(NotDone::Before),
+            Recorded::Before(deploy) => {
+                // Finding out whether the acknowledgement was accepted may have written over its card.
+                chat.answer(&card(&deploy)).await;
+                return Err(NotDone::Before);
+            }
         };
         tracing::info!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, repo = %deploy.repo, branch = %deploy.branch, environment = %deploy.environment, "A deploy is recorded");
 

@@ -179,6 +179,7 @@ impl List {
 
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
         let mut rules = app.permissions.visible(caller).await?;
+        rules.reverse();
         rules.retain(|rule| {
             self.who.is_none_or(|who| rule.subject == who)
                 && self.repo.as_ref().is_none_or(|repo| !rule.scope.repo.is_apart_from(repo))

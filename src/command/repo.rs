@@ -137,12 +137,10 @@ impl Show {
         let token = match app.repos.token(&repo.name).await? {
             OwnToken::None => None,
             OwnToken::Has(name) => Some(Text::default().code(format!("CIRCLE_API_PROJECT_TOKEN_{name}"))),
-            OwnToken::Shared(other) => Some(
+            OwnToken::Shared => Some(
                 Text::default()
                     .code(format!("CIRCLE_API_PROJECT_TOKEN_{}", repo.name.variable()))
-                    .plain(" would fit ")
-                    .code(other)
-                    .plain(" too, so it is used for neither. Use CIRCLE_API_PROJECT_TOKEN, or the user token, for these two."),
+                    .sentence(" would fit another registered repository too, so it is used for neither. Use `CIRCLE_API_PROJECT_TOKEN`, or the user token, for the two."),
             ),
         };
         Ok(Reply::new(Tone::Neutral, repo.name.to_string())

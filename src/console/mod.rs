@@ -137,7 +137,7 @@ impl Console {
         let path = database.path().display().to_string();
         let lease = Lease::take(&database, &format!("slipway console (sandbox), process {}", std::process::id()))?;
         let db = Db::open(&database).await?;
-        if let Some(guild) = guild::store::any_other(db.pool(), SANDBOX_GUILD).await? {
+        if let Some(guild) = guild::any_other(db.pool(), SANDBOX_GUILD).await? {
             db.close().await;
             return Err(StartError::RealDatabase { path, guild });
         }

@@ -59,7 +59,14 @@ impl From<&Value> for serde_json::Value {
 
 /// Reads `NAME=value NAME2="other value"`.
 pub fn parse(text: &str) -> Result<Vec<Parameter>, Invalid> {
-    let words = words::split(text).map_err(|error| invalid(error.to_string()))?;
+    // Without what stands before the quote, which may be long, and a secret.
+    let unclosed = |_| {
+        invalid(
+            "A quote (\") is opened and never closed. Close it, or write \\\" inside quotes for the sign itself."
+                .to_owned(),
+        )
+    };
+    let words = words::split(text).map_err(unclosed)?;
     let mut parameters: Vec<Parameter> = Vec::with_capacity(words.len());
     for word in words {
         let (name, value) = word.text.split_once('=').ok_or_else(|| {
@@ -92,6 +99,11 @@ pub fn is_name(name: &str) -> bool {
     begins_well && name.len() <= NAME_CHARS_MAX && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// Whether every JSON reader reads `number` as it is: beyond 2^53 many, RFC 8785 among them, round.
+pub fn is_exact(number: i64) -> bool {
+    number.unsigned_abs() <= 1 << 53
+}
+
 fn check_name(name: &str) -> Result<(), Invalid> {
     if !is_name(name) {
         return Err(invalid(
@@ -121,7 +133,7 @@ fn typed(value: &str, quoted: bool) -> Value {
         (false, "false") => Value::Boolean(false),
         // Only what prints back the same is a number: `007` and `+1` are text.
         (false, digits) => match digits.parse::<i64>() {
-            Ok(number) if number.to_string() == digits => Value::Integer(number),
+            Ok(number) if number.to_string() == digits && is_exact(number) => Value::Integer(number),
             _ => Value::Text(value.to_owned()),
         },
         (true, _) => Value::Text(value.to_owned()),

@@ -2,11 +2,17 @@
 
 use uuid::Uuid;
 
+use super::parameters::{PARAMETERS_MAX, VALUE_CHARS_MAX};
 use super::{Parameter, Reason};
+use crate::actor::{Actor, ActorId};
 use crate::id::DeployId;
 use crate::refusal::Refusal;
 use crate::repo::template::Values;
 use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Revision};
+use crate::text;
+
+/// The longest name of a person that CircleCI is told, in UTF-16 units.
+const ACTOR_NAME_MAX: usize = 64;
 
 /// What somebody wants deployed.
 #[derive(Debug, Clone)]
@@ -56,36 +62,59 @@ pub(super) fn choose(
     Err(Refusal::conflict(why, format!("Name one of {} as `environment`.", known.join(", "))))
 }
 
-/// What an environment passes to its pipeline, and what the person adds.
+/// What an environment passes to its pipeline, and what the person adds: what the environment passes itself, nobody can
+/// pass in its place, and everything together keeps CircleCI's limits.
 pub(super) fn all_parameters(
     environment: &Environment,
     wish: &Wish,
-    actor: &str,
+    actor: &Actor,
     uuid: &Uuid,
     id: DeployId,
-) -> Vec<Parameter> {
+) -> Result<Vec<Parameter>, Refusal> {
+    if let Some(parameter) = wish.parameters.iter().find(|parameter| environment.template.passes(&parameter.name)) {
+        return Err(Refusal::conflict(
+            format!("The environment `{}` passes the parameter `{}` itself.", environment.name, parameter.name),
+            "Leave it out.",
+        ));
+    }
     let values = Values {
         id: &uuid.to_string(),
         number: id.0,
         environment: environment.name.as_str(),
-        actor,
+        actor: &name_for_circleci(&actor.id, &actor.name),
         branch: wish.branch.as_str(),
         revision: wish.revision.as_ref().map_or("", Revision::as_str),
         reason: wish.reason.as_ref().map_or("", Reason::as_str),
     };
     let mut parameters = environment.template.fill(&values);
     parameters.extend(wish.parameters.iter().cloned());
-    parameters
+    if parameters.len() > PARAMETERS_MAX {
+        return Err(Refusal::conflict(
+            format!("With those of the environment there are more than {PARAMETERS_MAX} parameters, CircleCI's limit."),
+            "Leave some out.",
+        ));
+    }
+    let length = |parameter: &&Parameter| parameter.value.to_string().chars().count();
+    if let Some(parameter) = parameters.iter().find(|parameter| length(parameter) > VALUE_CHARS_MAX) {
+        return Err(Refusal::conflict(
+            format!(
+                "The parameter `{}` would be longer than {VALUE_CHARS_MAX} characters, CircleCI's limit.",
+                parameter.name
+            ),
+            "Shorten what is put into it, such as the reason.",
+        ));
+    }
+    Ok(parameters)
 }
 
-/// What the environment passes itself, nobody can pass in its place.
-pub(super) fn check_parameters(environment: &Environment, given: &[Parameter]) -> Result<(), Refusal> {
-    match given.iter().find(|parameter| environment.template.passes(&parameter.name)) {
-        None => Ok(()),
-        Some(parameter) => Err(Refusal::conflict(
-            format!("The environment `{}` passes the parameter `{}` itself.", environment.name, parameter.name),
-            "Leave it out.",
-        )),
+/// Who asked, as CircleCI is told: somebody's name is hostile in a shell too.
+pub(super) fn name_for_circleci(id: &ActorId, name: &str) -> String {
+    match id {
+        ActorId::User(id) => {
+            let name: String = name.chars().filter(|c| c.is_alphanumeric() || " ._-".contains(*c)).collect();
+            format!("{} ({id})", text::clip(name.trim(), ACTOR_NAME_MAX))
+        }
+        other => other.to_string(),
     }
 }
 

@@ -8,26 +8,25 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use uuid::Uuid;
 
-use super::plan::{Plan, Wish, all_parameters, check_parameters, choose};
+use super::plan::{Plan, Wish, all_parameters, choose, name_for_circleci};
 use super::settled::Settled;
 use super::{Deploy, Reason, State, store};
-use crate::actor::{ActorId, Caller};
+use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{self, CircleCi, Order, Project, RunId, TriggerError};
+use crate::circleci::{self, CLOCK_SKEW, CircleCi, Found, Order, Project, RunId, SENT_WITHIN, TriggerError};
 use crate::db::{Db, DbError};
 use crate::guild;
 use crate::id::{DeployId, InteractionId, MessageId};
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
-use crate::repo::{Branch, EnvironmentName, Repo, RepoName, Repos, Revision};
-use crate::text;
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Revision, Trigger};
 use crate::time::Clock;
 
-/// The longest name of a person that CircleCI is told, in UTF-16 units.
-const ACTOR_NAME_MAX: usize = 64;
 /// A result that could not be recorded is tried again this often, over about half a minute.
 const RECORD_TRIES: usize = 8;
 
+/// What is told of a deploy whose sending a stop has interrupted.
+const INTERRUPTED: &str = "Slipway was stopped while CircleCI was being asked.";
 /// How many pipelines are held in memory: more than are triggered while one is looked for. The database holds them all.
 const CLAIMS_MAX: usize = 1_024;
 
@@ -36,8 +35,8 @@ const CLAIMS_MAX: usize = 1_024;
 pub enum Recorded {
     /// It is recorded, for the first time.
     New(Box<Deploy>),
-    /// The same interaction has made a deploy before; nothing is to be done.
-    Before,
+    /// The same interaction has made this deploy before; nothing is to be done.
+    Before(Box<Deploy>),
 }
 
 /// The pipelines that this process gave to deploys lately, so that a look under way passes them over at once.
@@ -89,23 +88,21 @@ impl Deploys {
                 ),
             });
         }
-        let repo = match self.repos.find(caller.guild, &wish.repo).await {
-            Ok(repo) => repo,
-            Err(unknown) => {
-                // Who may not even see a repository of that name isn't told whether there is one.
-                let ask = Ask { repo: Some(wish.repo.as_str()), ..Ask::default() };
-                self.permissions.require(caller, Action::View, ask).await?;
-                return Err(unknown);
+        let (repo, environment) = match self.find(caller, &wish).await {
+            Ok(found) => found,
+            Err(refusal) => {
+                // Who may not even see the repository isn't told whether there is one, nor by which kind of refusal.
+                let whole = Ask { repo: Some(wish.repo.as_str()), ..Ask::default() };
+                self.permissions.require(caller, Action::View, whole).await?;
+                return Err(refusal);
             }
         };
-        let environments = self.repos.environments(caller.guild, &repo.name).await?;
-        let environment = choose(&repo, environments, wish.environment.as_ref())?;
-        self.permissions.require(caller, Action::Deploy, ask(&repo.name, &wish.branch, &environment.name)).await?;
-        check_parameters(&environment, &wish.parameters)?;
-        let project = self.repos.project(&repo).await?;
-        let parameters = all_parameters(&environment, &wish, &caller.actor.name, &Uuid::nil(), DeployId(0));
-        circleci::check_revision(&project, &environment.trigger, wish.revision.as_ref(), &parameters)
-            .map_err(|refusal| Refusal::conflict(refusal.to_string(), ""))?;
+        all_parameters(&environment, &wish, &caller.actor, &Uuid::nil(), DeployId(0))?;
+        let is_pipeline = matches!(environment.trigger, Trigger::Pipeline { .. });
+        if is_pipeline && wish.revision.is_some() && !environment.template.carries("revision") {
+            let refusal = circleci::revision_not_pinned(&self.repos.project(&repo).await?);
+            return Err(Refusal::conflict(refusal.to_string(), "Nothing was done."));
+        }
         Ok(Plan { repo, environment, wish })
     }
 
@@ -123,8 +120,17 @@ impl Deploys {
         let mut tx = self.db.begin().await?;
         let ask = ask(&repo.name, &wish.branch, &environment.name);
         self.permissions.require_in(&mut tx, caller, Action::Deploy, ask).await?;
+        if !self.repos.stand_in(&mut tx, caller.guild, &repo, &environment).await? {
+            return Err(Refusal::conflict(
+                format!(
+                    "How `{}` is deployed to `{}` was changed this very moment, so nothing was done.",
+                    repo.name, environment.name
+                ),
+                "Ask again.",
+            ));
+        }
         let (uuid, id) = (Uuid::now_v7(), guild::store::next_deploy(&mut tx, caller.guild).await?);
-        let parameters = all_parameters(&environment, &wish, &caller.actor.name, &uuid, id);
+        let parameters = all_parameters(&environment, &wish, &caller.actor, &uuid, id)?;
         let deploy = Deploy {
             uuid,
             id,
@@ -151,7 +157,11 @@ impl Deploys {
         };
         match store::insert(&mut tx, &deploy, interaction).await {
             Ok(()) => {}
-            Err(DbError::Duplicate) => return Ok(Recorded::Before),
+            Err(DbError::Duplicate) => {
+                drop(tx);
+                let before = store::of_interaction(self.db.pool(), interaction).await?;
+                return Ok(Recorded::Before(Box::new(before)));
+            }
             Err(error) => return Err(error.into()),
         }
         let detail = serde_json::json!({
@@ -168,12 +178,22 @@ impl Deploys {
     pub async fn send(&self, deploy: Deploy) -> Deploy {
         let order = match self.order(&deploy).await {
             Ok(order) => order,
-            Err(error) => return self.settle(deploy, Settled::not_sent(&error.to_string())).await,
+            Err(error) => {
+                return self.settle(deploy, Settled::not_sent(&format!("{error} Nothing was started."))).await;
+            }
         };
         let settled = match self.circleci.trigger(&order).await {
             Ok(run) => Settled::taken(run),
-            Err(TriggerError::Refused(refusal)) => Settled::refused(&refusal),
-            Err(TriggerError::NotSent { why }) => Settled::not_sent(&why),
+            Err(TriggerError::Refused(refusal)) => {
+                if refusal.concerns_the_operator() {
+                    tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "{refusal}");
+                }
+                Settled::refused(&refusal)
+            }
+            Err(TriggerError::NotSent { why }) => {
+                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A deploy was not sent: {why}");
+                Settled::not_sent(&why)
+            }
             Err(TriggerError::Lost { why }) => {
                 tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "It is not known whether CircleCI took a deploy; it is looked for: {why}");
                 self.look(&order, &why).await
@@ -182,16 +202,16 @@ impl Deploys {
         self.settle(deploy, settled).await
     }
 
-    /// Takes up the deploys that were being sent when Slipway last stopped: each is looked for, never sent again.
+    /// The deploys that were being sent when Slipway last stopped.
     pub async fn unfinished(&self) -> Result<Vec<Deploy>, DbError> {
         store::in_state(self.db.pool(), State::Triggering).await
     }
 
-    /// Looks for a deploy of which only the sending is known, and records what was found.
+    /// Takes up a deploy that a stop has interrupted: it is looked for, never sent again, and what was found is recorded.
     pub async fn take_up(&self, deploy: Deploy) -> Deploy {
         let settled = match self.order(&deploy).await {
-            Ok(order) => self.look(&order, "Slipway was stopped while CircleCI was being asked.").await,
-            Err(error) => Settled::unknown(&error.to_string()),
+            Ok(order) => self.look(&order, INTERRUPTED).await,
+            Err(error) => Settled::not_looked_for(INTERRUPTED, &error),
         };
         self.settle(deploy, settled).await
     }
@@ -199,6 +219,15 @@ impl Deploys {
     /// The branches of a repository that were deployed here, the latest first.
     pub async fn branches(&self, caller: &Caller, repo: &RepoName, limit: i64) -> Result<Vec<String>, DbError> {
         store::branches(self.db.pool(), caller.guild, repo, limit).await
+    }
+
+    /// The repository and environment that are wished for, if `caller` may deploy there.
+    async fn find(&self, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
+        let repo = self.repos.find(caller.guild, &wish.repo).await?;
+        let environments = self.repos.environments(caller.guild, &repo.name).await?;
+        let environment = choose(&repo, environments, wish.environment.as_ref())?;
+        self.permissions.require(caller, Action::Deploy, ask(&repo.name, &wish.branch, &environment.name)).await?;
+        Ok((repo, environment))
     }
 
     async fn order(&self, deploy: &Deploy) -> Result<Order, DbError> {
@@ -213,37 +242,52 @@ impl Deploys {
             parameters: deploy.parameters.clone(),
             deploy: deploy.uuid,
             environment: deploy.environment.clone(),
-            actor: actor_for_circleci(deploy),
+            actor: name_for_circleci(&deploy.actor, &deploy.actor_name),
             requested_at: deploy.asked_at,
         })
     }
 
     async fn look(&self, order: &Order, why: &str) -> Settled {
-        let held: HashSet<Uuid> = match store::pipelines_since(self.db.pool(), order.requested_at).await {
-            Ok(held) => held.into_iter().collect(),
-            Err(error) => return Settled::unknown(&format!("{why} {error}")),
-        };
+        let held: HashSet<Uuid> =
+            match store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await {
+                Ok(held) => held.into_iter().collect(),
+                Err(error) => return Settled::not_looked_for(why, &error),
+            };
         let claimed = |run: &RunId| match run {
             RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id),
             RunId::Build(_) => false,
         };
-        Settled::looked_for(self.circleci.look_for(order, &claimed).await, why)
+        match self.circleci.look_for(order, &claimed).await {
+            Ok(Found::Likely(run)) => match self.has_rivals(order).await {
+                Ok(false) => Settled::looked_for(Ok(Found::One(run)), why),
+                Ok(true) => Settled::looked_for(Ok(Found::Several(vec![run])), why),
+                Err(error) => Settled::not_looked_for(why, &error),
+            },
+            found => Settled::looked_for(found, why),
+        }
+    }
+
+    /// Whether another deploy, whose pipeline isn't known either, may have made the one that was found.
+    async fn has_rivals(&self, order: &Order) -> Result<bool, DbError> {
+        let near = SENT_WITHIN + CLOCK_SKEW;
+        let window = order.requested_at.minus(near)..=order.requested_at.plus(near);
+        let unknown = store::without_run(self.db.pool(), &order.project.repo, &order.branch, window).await?;
+        Ok(unknown.iter().any(|other| *other != order.deploy))
     }
 
     /// Records what a deploy has become. What CircleCI took must not be forgotten for a moment's trouble with the disk, so
     /// this is tried again for a while; failing that, the deploy is taken up at the next start.
-    async fn settle(&self, mut deploy: Deploy, settled: Settled) -> Deploy {
-        let from = deploy.state;
+    async fn settle(&self, before: Deploy, settled: Settled) -> Deploy {
+        let mut deploy = before.clone();
         settled.apply(&mut deploy);
         if let Some(RunId::Pipeline { id, .. }) = &deploy.run {
             self.claims.add(*id);
         }
         deploy.changed_at = self.clock.now();
-        let patience = ExponentialBuilder::new()
-            .with_max_times(RECORD_TRIES)
-            .with_min_delay(Duration::from_millis(100))
-            .with_jitter();
-        let written = (|| self.write(&deploy, from, settled.adopted))
+        let pauses = ExponentialBuilder::new().with_max_times(RECORD_TRIES).with_min_delay(Duration::from_millis(100));
+        // Without backon's `std` feature its jitter would be the same in every process.
+        let patience = pauses.with_jitter().with_jitter_seed(rand::random());
+        let written = (|| self.write(&deploy, before.state, settled.adopted))
             .retry(patience)
             .when(|error| !matches!(error, DbError::Duplicate))
             .await;
@@ -251,11 +295,8 @@ impl Deploys {
             Ok(()) => deploy,
             Err(DbError::Duplicate) => {
                 // The run found belongs to another deploy after all: a person must look.
-                let page = deploy.url.take().unwrap_or_else(|| "that pipeline".to_owned());
-                deploy.run = None;
-                deploy.state = from;
-                let why = format!("{page} was found, but it belongs to another deploy.");
-                Box::pin(self.settle(deploy, Settled::unknown(&why))).await
+                let page = deploy.url.unwrap_or_else(|| "That pipeline".to_owned());
+                Box::pin(self.settle(before, Settled::of_another(&page))).await
             }
             Err(error) => {
                 tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "What became of a deploy could not be recorded: {error}");
@@ -277,16 +318,17 @@ impl Deploys {
         if let Some(run) = &deploy.run {
             let mut detail = serde_json::json!({ "url": deploy.url, "adopted": adopted });
             match run {
-                RunId::Build(number) => detail["build"] = (*number).into(),
+                // As text: the chain's numbers are JavaScript's.
+                RunId::Build(number) => detail["build"] = number.to_string().into(),
                 RunId::Pipeline { id, number } => {
-                    detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number })
+                    detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number.to_string() });
                 }
             }
             audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
                 .await?;
         }
         if deploy.state.is_final() {
-            let outcome = deploy.state.as_str().parse().unwrap_or(Outcome::Unknown);
+            let outcome = outcome(deploy.state);
             let detail = serde_json::json!({ "said": deploy.said });
             audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployFinished, outcome, detail)).await?;
         }
@@ -313,18 +355,22 @@ impl Deploys {
     }
 }
 
-fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
-    Ask { repo: Some(repo.as_str()), branch: Some(branch.as_str()), environment: Some(environment.as_str()) }
+/// The audit log's word for the state in which a deploy ended.
+fn outcome(state: State) -> Outcome {
+    match state {
+        State::Succeeded => Outcome::Succeeded,
+        State::Failed => Outcome::Failed,
+        State::Canceled => Outcome::Canceled,
+        State::Rejected => Outcome::Rejected,
+        State::Refused => Outcome::Refused,
+        State::Expired => Outcome::Expired,
+        State::Unknown => Outcome::Unknown,
+        State::AwaitingApproval | State::Waiting | State::Triggering | State::Queued | State::Running => {
+            Outcome::Allowed
+        }
+    }
 }
 
-/// Who asked, as CircleCI is told: somebody's name is hostile in a shell's environment too.
-fn actor_for_circleci(deploy: &Deploy) -> String {
-    match &deploy.actor {
-        ActorId::User(id) => {
-            let name: String =
-                deploy.actor_name.chars().filter(|c| c.is_alphanumeric() || " ._-".contains(*c)).collect();
-            format!("{} ({id})", text::clip(name.trim(), ACTOR_NAME_MAX))
-        }
-        other => other.to_string(),
-    }
+fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
+    Ask { repo: Some(repo.as_str()), branch: Some(branch.as_str()), environment: Some(environment.as_str()) }
 }

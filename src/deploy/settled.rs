@@ -3,6 +3,11 @@
 use super::{Deploy, State};
 use crate::circleci::{Found, ReadError, Refusal, Run, RunId};
 
+/// What is known of a deploy that was not found.
+const MAY_HAVE: &str = "CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.";
+/// What to do when it isn't clear which of several it is.
+const NEXT: &str = "Nothing was sent again. Look at them on CircleCI before you deploy again.";
+
 /// What came of sending or looking for a deploy.
 pub(super) struct Settled {
     state: State,
@@ -35,28 +40,33 @@ impl Settled {
     /// What looking for it has found, after its answer was lost because of `why`.
     pub fn looked_for(found: Result<Found, ReadError>, why: &str) -> Self {
         match found {
-            Ok(Found::One(run)) => Self {
+            Ok(Found::One(run) | Found::Likely(run)) => Self {
                 state: run.status.into(),
                 said: Some(format!("{why} The build was found by looking for it.")),
                 run: Some(run),
                 adopted: true,
             },
-            Ok(Found::None) => Self::unknown(why),
+            Ok(Found::None) => Self::end(State::Unknown, format!("{why} It was looked for and not found: {MAY_HAVE}")),
             Ok(Found::Several(runs)) => {
                 let pages: Vec<String> = runs.iter().map(describe).collect();
-                Self::unknown(&format!("{why} Any of these may be it: {}.", pages.join(", ")))
+                let pages = pages.join(", ");
+                Self::end(
+                    State::Unknown,
+                    format!("{why} It was looked for, and any of these may be it: {pages}. {NEXT}"),
+                )
             }
-            Err(error) => Self::unknown(&format!("{why} {error}")),
+            Err(error) => Self::not_looked_for(why, &error),
         }
     }
 
-    /// Nobody can tell whether CircleCI has taken it.
-    pub fn unknown(why: &str) -> Self {
-        let said = format!(
-            "{why} It was looked for and not found for certain: CircleCI may or may not have taken it, and nothing was sent again. \
-             Look at the project on CircleCI before you deploy again."
-        );
-        Self::end(State::Unknown, said)
+    /// It could not even be looked for.
+    pub fn not_looked_for(why: &str, error: &dyn std::error::Error) -> Self {
+        Self::end(State::Unknown, format!("{why} It could not be looked for: {error} {MAY_HAVE}"))
+    }
+
+    /// What was found is another deploy's.
+    pub fn of_another(page: &str) -> Self {
+        Self::end(State::Unknown, format!("{page} was found, but it belongs to another deploy: {MAY_HAVE}"))
     }
 
     fn end(state: State, said: String) -> Self {

@@ -1,5 +1,7 @@
 //! The deploys as rows.
 
+use std::ops::RangeInclusive;
+
 use sqlx::{Any, Executor};
 use uuid::Uuid;
 
@@ -9,8 +11,8 @@ use crate::actor::ActorId;
 use crate::circleci::RunId;
 use crate::db::{DbError, Tx};
 use crate::id::{ChannelId, DeployId, GuildId, InteractionId, MessageId};
-use crate::repo::RepoName;
 use crate::repo::store::{columns, trigger};
+use crate::repo::{Branch, RepoName};
 use crate::time::Timestamp;
 
 #[derive(sqlx::FromRow)]
@@ -41,6 +43,19 @@ struct Row {
     url: Option<String>,
     asked_at: i64,
     changed_at: i64,
+}
+
+/// A query for what a [`Row`] holds.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT uuid, guild_id, number, channel_id, message_id, actor_id, actor_name, repo, vcs, project, environment,
+                    branch, revision, parameters, reason, kind, job, definition, state, said, build_number, pipeline_id,
+                    pipeline_number, url, asked_at, changed_at
+               FROM deploy ",
+            $which
+        )
+    };
 }
 
 impl TryFrom<Row> for Deploy {
@@ -176,23 +191,26 @@ pub async fn update(tx: &mut Tx, deploy: &Deploy, from: State) -> Result<bool, D
     Ok(done.rows_affected() == 1)
 }
 
+/// The deploy that an interaction has made.
+pub async fn of_interaction(
+    executor: impl Executor<'_, Database = Any>,
+    interaction: Option<InteractionId>,
+) -> Result<Deploy, DbError> {
+    let row: Row = sqlx::query_as(select!("WHERE interaction_id = $1"))
+        .bind(interaction.map(InteractionId::row))
+        .fetch_one(executor)
+        .await?;
+    Deploy::try_from(row)
+}
+
 /// Every deploy of every guild that stands in `state`, oldest first.
 pub async fn in_state(executor: impl Executor<'_, Database = Any>, state: State) -> Result<Vec<Deploy>, DbError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT uuid, guild_id, number, channel_id, message_id, actor_id, actor_name, repo, vcs, project, environment,
-                branch, revision, parameters, reason, kind, job, definition, state, said, build_number, pipeline_id,
-                pipeline_number, url, asked_at, changed_at
-           FROM deploy
-          WHERE state = $1
-          ORDER BY asked_at",
-    )
-    .bind(state.as_str())
-    .fetch_all(executor)
-    .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as(select!("WHERE state = $1 ORDER BY asked_at")).bind(state.as_str()).fetch_all(executor).await?;
     rows.into_iter().map(Deploy::try_from).collect()
 }
 
-/// The pipelines that deploys hold which were asked for since `since`.
+/// The pipelines of deploys that have changed since `since`.
 pub async fn pipelines_since(
     executor: impl Executor<'_, Database = Any>,
     since: Timestamp,
@@ -203,6 +221,27 @@ pub async fn pipelines_since(
             .fetch_all(executor)
             .await?;
     ids.iter().map(|id| id.parse().map_err(|_| DbError::Corrupt("a pipeline's id".to_owned()))).collect()
+}
+
+/// The deploys of a branch, whatever the guild, that CircleCI may have taken and whose run isn't known, asked for in `window`.
+pub async fn without_run(
+    executor: impl Executor<'_, Database = Any>,
+    repo: &RepoName,
+    branch: &Branch,
+    window: RangeInclusive<Timestamp>,
+) -> Result<Vec<Uuid>, DbError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "SELECT uuid
+           FROM deploy
+          WHERE lower(repo) = $1 AND branch = $2 AND asked_at BETWEEN $3 AND $4 AND state IN ('triggering', 'unknown')",
+    )
+    .bind(repo.key())
+    .bind(branch.as_str())
+    .bind(window.start().millis())
+    .bind(window.end().millis())
+    .fetch_all(executor)
+    .await?;
+    ids.iter().map(|id| id.parse().map_err(|_| DbError::Corrupt("a deploy's uuid".to_owned()))).collect()
 }
 
 /// The branches of a repository that were deployed here, the latest first.

@@ -24,7 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The token lives 15 minutes; a little less, so that an edit isn't overtaken by its end.
 const TOKEN_LIVES: Duration = Duration::from_secs(14 * 60 + 30);
 
-/// `UPDATE_MESSAGE` and `DEFERRED_…`: interaction callback types (interactions/receiving-and-responding).
+/// `DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE` and `DEFERRED_UPDATE_MESSAGE`: interaction callback types
+/// (interactions/receiving-and-responding).
 const DEFERRED_MESSAGE: u8 = 5;
 const DEFERRED_UPDATE: u8 = 6;
 const EPHEMERAL: u32 = 1 << 6;

@@ -17,7 +17,7 @@ pub async fn register(
     application: ApplicationId,
     guild: Option<GuildId>,
 ) -> Result<Registered, RestError> {
-    let wanted: Vec<CreateCommand> = COMMANDS.iter().map(command).collect();
+    let wanted: Vec<CreateCommand> = COMMANDS.iter().map(|spec| command(spec, guild)).collect();
     let present = match guild {
         Some(guild) => rest.guild_commands(application, guild).await,
         None => rest.global_commands(application).await,
@@ -45,8 +45,10 @@ pub enum Registered {
     Replaced,
 }
 
-fn command(spec: &CommandSpec) -> CreateCommand {
-    let command = CreateCommand::new(spec.name).description(spec.description).contexts(vec![InteractionContext::Guild]);
+fn command(spec: &CommandSpec, guild: Option<GuildId>) -> CreateCommand {
+    let command = CreateCommand::new(spec.name).description(spec.description);
+    // "Only for globally-scoped commands": interactions/application-commands, "Application Command Structure".
+    let command = if guild.is_none() { command.contexts(vec![InteractionContext::Guild]) } else { command };
     match &spec.shape {
         Shape::Single(leaf) => leaf.options.iter().fold(command, |command, spec| command.add_option(option(spec))),
         Shape::Group(leaves) => {
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     fn wanted() -> Vec<CreateCommand> {
-        COMMANDS.iter().map(command).collect()
+        COMMANDS.iter().map(|spec| command(spec, None)).collect()
     }
 
     #[test]

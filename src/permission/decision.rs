@@ -1,5 +1,6 @@
 //! The decision: may this person do this, here, now, and which rules say so. Pure: it reads what it is given.
 
+use super::pattern::{Case, Pattern};
 use super::rule::{Action, Effect, Rule, Scope, Subject};
 use crate::actor::{Actor, ActorId};
 use crate::id::{GuildId, RuleId, UserId};
@@ -91,13 +92,20 @@ pub fn decide(
 }
 
 fn touches(scope: &Scope, ask: Ask<'_>, effect: Effect) -> bool {
-    [(&scope.repo, ask.repo), (&scope.branch, ask.branch), (&scope.environment, ask.environment)].into_iter().all(
-        |(pattern, part)| match (part, effect) {
-            (Some(part), _) => pattern.matches(part),
-            (None, Effect::Deny) => true,
-            (None, Effect::Allow) => pattern.covers(&super::Pattern::any()),
-        },
-    )
+    let branch_case = match effect {
+        Effect::Allow => Case::Kept,
+        Effect::Deny => Case::Ignored,
+    };
+    let parts = [
+        (&scope.repo, ask.repo, Case::Ignored),
+        (&scope.branch, ask.branch, branch_case),
+        (&scope.environment, ask.environment, Case::Ignored),
+    ];
+    parts.into_iter().all(|(pattern, part, case)| match (part, effect) {
+        (Some(part), _) => pattern.matches(part, case),
+        (None, Effect::Deny) => true,
+        (None, Effect::Allow) => pattern.covers(&Pattern::any(), case),
+    })
 }
 
 /// Whether `actor` surely holds `action` over the whole of `scope`: some rule permits all of it and none refuses any.
@@ -144,7 +152,6 @@ mod tests {
 
     use super::*;
     use crate::id::RoleId;
-    use crate::permission::Pattern;
 
     const GUILD: GuildId = GuildId::PROCESS;
 
@@ -196,6 +203,15 @@ mod tests {
     }
 
     #[test]
+    fn another_spelling_of_a_branch_is_another_branch_to_what_permits_and_none_to_what_refuses() {
+        let alice = Subject::User(UserId::from_row(1));
+        let other = Ask { branch: Some("Main"), ..MAIN };
+        assert_eq!(asks(&[rule(1, alice, Effect::Allow, "*", "main")], &actor(1, &[]), other), Because::NoRule);
+        let rules = [rule(1, alice, Effect::Allow, "*", "*"), rule(2, alice, Effect::Deny, "*", "main")];
+        assert_eq!(asks(&rules, &actor(1, &[]), other), Because::Denied(vec![RuleId(2)]));
+    }
+
+    #[test]
     fn an_expired_rule_is_no_rule() {
         let mut expiring = rule(1, Subject::User(UserId::from_row(1)), Effect::Allow, "*", "*");
         expiring.expires_at = Some(now());
@@ -231,7 +247,7 @@ mod tests {
             }).collect();
             let ask = Ask { repo: Some(&repo), branch: Some(&branch), environment: Some("production") };
             let matching = |effect| rules.iter().any(|r| r.subject == Subject::User(UserId::from_row(1)) && r.effect == effect
-                && r.scope.repo.matches(&repo) && r.scope.branch.matches(&branch));
+                && r.scope.repo.matches(&repo, Case::Kept) && r.scope.branch.matches(&branch, Case::Kept));
             let allowed = decide(&rules, &[], &actor(1, &[]), GUILD, Action::Deploy, ask, now()).is_allowed();
             prop_assert_eq!(allowed, matching(Effect::Allow) && !matching(Effect::Deny));
         }

@@ -7,6 +7,6 @@ pub mod service;
 mod store;
 
 pub use decision::{Ask, Because, Decision, decide};
-pub use pattern::Pattern;
+pub use pattern::{Case, Pattern};
 pub use rule::{Action, Effect, Rule, Scope, Subject};
 pub use service::Permissions;

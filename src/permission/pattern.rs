@@ -10,8 +10,7 @@ use crate::invalid::Invalid;
 /// The longest pattern in characters.
 const CHARS_MAX: usize = 200;
 
-/// A glob: `*` is any text (slashes too), `?` one character, `[ab]` one of those, `{a,b}` either. Case is ignored, as the
-/// hosts of repositories ignore it: a rule must not be passed by another spelling.
+/// A glob: `*` is any text (slashes too), `?` one character, `[ab]` one of those, `{a,b}` either.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
@@ -22,7 +21,17 @@ pub struct Pattern {
 enum Matcher {
     Any,
     Literal(String),
-    Glob(Box<GlobMatcher>),
+    Glob { exact: Box<GlobMatcher>, loose: Box<GlobMatcher> },
+}
+
+/// Whether capitals matter. Git's branches differ by them, and the hosts of repositories ignore them: what permits must not
+/// be passed by another branch's spelling, and what refuses not by another spelling of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// `Main` is not `main`.
+    Kept,
+    /// `Acme/Web` is `acme/web`.
+    Ignored,
 }
 
 impl Pattern {
@@ -37,28 +46,30 @@ impl Pattern {
     }
 
     /// Whether it matches all of `text`.
-    pub fn matches(&self, text: &str) -> bool {
-        match &self.matcher {
-            Matcher::Any => true,
-            Matcher::Literal(literal) => literal.eq_ignore_ascii_case(text),
-            Matcher::Glob(glob) => glob.is_match(text),
+    pub fn matches(&self, text: &str, case: Case) -> bool {
+        match (&self.matcher, case) {
+            (Matcher::Any, _) => true,
+            (Matcher::Literal(literal), Case::Kept) => literal == text,
+            (Matcher::Literal(literal), Case::Ignored) => literal.eq_ignore_ascii_case(text),
+            (Matcher::Glob { exact, .. }, Case::Kept) => exact.is_match(text),
+            (Matcher::Glob { loose, .. }, Case::Ignored) => loose.is_match(text),
         }
     }
 
     /// Whether everything that `inner` matches is surely matched by this one too. Errs on the side of `false`.
-    pub fn covers(&self, inner: &Pattern) -> bool {
+    pub fn covers(&self, inner: &Pattern, case: Case) -> bool {
         match (&self.matcher, &inner.matcher) {
             (Matcher::Any, _) => true,
-            (_, Matcher::Literal(literal)) => self.matches(literal),
-            _ => self.text.eq_ignore_ascii_case(&inner.text),
+            (_, Matcher::Literal(literal)) => self.matches(literal, case),
+            _ => self.text == inner.text,
         }
     }
 
     /// Whether some text surely can't match both. Errs on the side of `false`.
     pub fn is_apart_from(&self, other: &Pattern) -> bool {
         match (&self.matcher, &other.matcher) {
-            (Matcher::Literal(literal), _) => !other.matches(literal),
-            (_, Matcher::Literal(literal)) => !self.matches(literal),
+            (Matcher::Literal(literal), _) => !other.matches(literal, Case::Ignored),
+            (_, Matcher::Literal(literal)) => !self.matches(literal, Case::Ignored),
             _ => false,
         }
     }
@@ -79,13 +90,16 @@ impl FromStr for Pattern {
         } else if !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!']) {
             Matcher::Literal(text.to_owned())
         } else {
-            let glob = GlobBuilder::new(text)
-                .case_insensitive(true)
-                .literal_separator(false)
-                .backslash_escape(true)
-                .build()
-                .map_err(|error| invalid(format!("The pattern is not a glob: {}.", error.kind())))?;
-            Matcher::Glob(Box::new(glob.compile_matcher()))
+            let compile = |ignore_case| {
+                let glob = GlobBuilder::new(text)
+                    .case_insensitive(ignore_case)
+                    .literal_separator(false)
+                    .backslash_escape(true)
+                    .build();
+                glob.map(|glob| Box::new(glob.compile_matcher()))
+                    .map_err(|error| invalid(format!("The pattern is not a glob: {}.", error.kind())))
+            };
+            Matcher::Glob { exact: compile(false)?, loose: compile(true)? }
         };
         Ok(Self { text: text.to_owned(), matcher })
     }
@@ -114,11 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn globs_match_whole_names_across_slashes_and_case() {
-        assert!(pattern("acme/*").matches("acme/web") && pattern("acme/*").matches("ACME/Web"));
-        assert!(pattern("release/*").matches("release/1/2") && !pattern("release/*").matches("release"));
-        assert!(pattern("*").matches("") && pattern("acme/{web,api}").matches("acme/api"));
-        assert!(!pattern("acme/web").matches("acme/web2"));
+    fn globs_match_whole_names_across_slashes() {
+        let matches = |glob: &str, text: &str, case| pattern(glob).matches(text, case);
+        for (glob, text) in
+            [("acme/*", "acme/web"), ("release/*", "release/1/2"), ("*", ""), ("acme/{web,api}", "acme/api")]
+        {
+            assert!(matches(glob, text, Case::Kept) && matches(glob, text, Case::Ignored), "{glob} {text}");
+        }
+        for (glob, text) in [("release/*", "release"), ("acme/web", "acme/web2")] {
+            assert!(!matches(glob, text, Case::Kept) && !matches(glob, text, Case::Ignored), "{glob} {text}");
+        }
+        for (glob, text) in [("acme/*", "ACME/Web"), ("main", "Main")] {
+            assert!(!matches(glob, text, Case::Kept) && matches(glob, text, Case::Ignored), "{glob} {text}");
+        }
     }
 
     #[test]
@@ -130,22 +152,25 @@ mod tests {
 
     #[test]
     fn a_wider_pattern_covers_a_narrower_one_and_never_the_other_way() {
-        assert!(pattern("*").covers(&pattern("acme/*")) && pattern("acme/*").covers(&pattern("acme/web")));
-        assert!(!pattern("acme/web").covers(&pattern("acme/*")) && !pattern("acme/*").covers(&pattern("*")));
+        let covers = |outer: &str, inner: &str| pattern(outer).covers(&pattern(inner), Case::Kept);
+        assert!(covers("*", "acme/*") && covers("acme/*", "acme/web"));
+        assert!(!covers("acme/web", "acme/*") && !covers("acme/*", "*"));
     }
 
     proptest! {
         #[test]
         fn covering_is_sound(outer in "[ab*?/]{1,5}", inner in "[ab*?/]{1,5}", text in "[ab/]{0,6}") {
             let (outer, inner) = (pattern(&outer), pattern(&inner));
-            prop_assert!(!outer.covers(&inner) || !inner.matches(&text) || outer.matches(&text));
-            prop_assert!(!(outer.is_apart_from(&inner) && outer.matches(&text) && inner.matches(&text)));
+            for case in [Case::Kept, Case::Ignored] {
+                prop_assert!(!outer.covers(&inner, case) || !inner.matches(&text, case) || outer.matches(&text, case));
+            }
+            prop_assert!(!(outer.is_apart_from(&inner) && outer.matches(&text, Case::Ignored) && inner.matches(&text, Case::Ignored)));
         }
 
         #[test]
         fn no_text_panics(text in ".{0,20}", name in ".{0,20}") {
             if let Ok(pattern) = text.parse::<Pattern>() {
-                let _ = pattern.matches(&name);
+                let _ = (pattern.matches(&name, Case::Kept), pattern.matches(&name, Case::Ignored));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A permission rule and its parts. Knows nothing of how rules are kept.
 
-use super::pattern::Pattern;
+use super::pattern::{Case, Pattern};
 use crate::actor::Actor;
 use crate::id::{GuildId, RoleId, RuleId, UserId};
 use crate::time::Timestamp;
@@ -83,9 +83,9 @@ impl Scope {
 
     /// Whether everything in `inner` is surely inside this scope too.
     pub fn covers(&self, inner: &Scope) -> bool {
-        self.repo.covers(&inner.repo)
-            && self.branch.covers(&inner.branch)
-            && self.environment.covers(&inner.environment)
+        self.repo.covers(&inner.repo, Case::Ignored)
+            && self.branch.covers(&inner.branch, Case::Kept)
+            && self.environment.covers(&inner.environment, Case::Ignored)
     }
 
     /// Whether nothing can be in both.

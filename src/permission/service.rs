@@ -113,8 +113,9 @@ impl Permissions {
         let mut tx = self.db.begin().await?;
         self.ensure_guild(&mut tx, caller.guild).await?;
         let rules = store::rules(&mut *tx, caller.guild).await?;
-        let Some(rule) = rules.iter().find(|rule| rule.id == id) else {
-            // Who may see no rules learns nothing about which there are.
+        let may_see = |rule: &&Rule| self.may_see(&rules, caller, rule);
+        let Some(rule) = rules.iter().filter(|rule| rule.id == id).find(may_see) else {
+            // Who may not see a rule isn't told whether there is one.
             self.judge(&rules, caller, Action::Admin, Ask::default())?;
             return Err(Refusal::conflict(
                 format!("There is no rule `{id}`, or it is revoked already."),
@@ -131,20 +132,13 @@ impl Permissions {
     /// The rules that `caller` may see: an administrator those within their scope, everybody else those about themselves.
     pub async fn visible(&self, caller: &Caller) -> Result<Vec<Rule>, DbError> {
         let rules = self.rules(caller.guild).await?;
-        let now = self.clock.now();
-        let may_see = |rule: &&Rule| {
-            rule.subject.means(&caller.actor, caller.guild)
-                || decision::holds_over(
-                    &rules,
-                    &self.owners,
-                    &caller.actor,
-                    caller.guild,
-                    Action::Admin,
-                    &rule.scope,
-                    now,
-                )
-        };
-        Ok(rules.iter().filter(may_see).cloned().collect())
+        Ok(rules.iter().filter(|rule| self.may_see(&rules, caller, rule)).cloned().collect())
+    }
+
+    fn may_see(&self, rules: &[Rule], caller: &Caller, rule: &Rule) -> bool {
+        let Caller { guild, actor, .. } = caller;
+        rule.subject.means(actor, *guild)
+            || decision::holds_over(rules, &self.owners, actor, *guild, Action::Admin, &rule.scope, self.clock.now())
     }
 
     /// Notes `guild` at its first act and gives it the rule that every guild starts with: everyone may view.

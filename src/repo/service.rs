@@ -8,7 +8,7 @@ use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::Project;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 use crate::id::GuildId;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
@@ -236,6 +236,18 @@ impl Repos {
         store::repo(self.db.pool(), guild, name).await?.ok_or_else(|| unknown(name))
     }
 
+    /// Whether a repository and an environment still stand as they were read, within the transaction of what rests on it.
+    pub async fn stand_in(
+        &self,
+        tx: &mut Tx,
+        guild: GuildId,
+        repo: &Repo,
+        environment: &Environment,
+    ) -> Result<bool, DbError> {
+        let same = store::repo(&mut **tx, guild, &repo.name).await?.as_ref() == Some(repo);
+        Ok(same && store::environments(&mut **tx, guild, &repo.name).await?.contains(environment))
+    }
+
     /// The environments of a registered repository, whoever asks.
     pub async fn environments(&self, guild: GuildId, name: &RepoName) -> Result<Vec<Environment>, DbError> {
         store::environments(self.db.pool(), guild, name).await
@@ -254,7 +266,7 @@ impl Repos {
             slug: repo.project.as_ref().map(|slug| slug.as_str().to_owned()),
             token_name: match self.token(&repo.name).await? {
                 OwnToken::Has(name) => Some(name),
-                OwnToken::None | OwnToken::Shared(_) => None,
+                OwnToken::None | OwnToken::Shared => None,
             },
         })
     }
@@ -266,8 +278,8 @@ impl Repos {
             return Ok(OwnToken::None);
         }
         let names = store::names_anywhere(self.db.pool()).await?;
-        let other = names.into_iter().find(|other| other.key() != name.key() && other.variable() == variable);
-        Ok(other.map_or(OwnToken::Has(variable), OwnToken::Shared))
+        let shared = names.iter().any(|other| other.key() != name.key() && other.variable() == variable);
+        Ok(if shared { OwnToken::Shared } else { OwnToken::Has(variable) })
     }
 
     fn entry(&self, caller: &Caller, action: audit::Action, name: &RepoName, detail: serde_json::Value) -> Entry {
@@ -287,8 +299,8 @@ pub enum OwnToken {
     None,
     /// The suffix of the variable that holds it.
     Has(String),
-    /// The variable would fit this other repository too, so it is used for neither.
-    Shared(RepoName),
+    /// The variable would fit another repository too, of this guild or another one, so it is used for neither.
+    Shared,
 }
 
 fn whole(name: &RepoName) -> Ask<'_> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use slipway::circleci::sandbox::plan::{Config, ConfigVersion, Definition, Project as Planned, Provider};
 use slipway::circleci::sandbox::timeline::Outcome;
-use slipway::circleci::{RefusalKind, RunId, Status, TriggerError, check_revision};
+use slipway::circleci::{RefusalKind, RunId, Status, TriggerError};
 use slipway::repo::Trigger;
 
 use crate::circleci::{FakeCircleCi, Fault, Route};
@@ -175,20 +175,6 @@ async fn each_refusal_says_what_to_do() {
     CircleCI: You must log in first.
     "#);
     assert_eq!(fake.triggers(), 0);
-}
-
-#[tokio::test]
-async fn a_commit_cannot_be_pinned_unless_a_parameter_carries_it() {
-    let fake = FakeCircleCi::start().await;
-    let order = pipeline("main").revision("1dc6aa69429bff4806ad6afe58d3d8f57e25973e");
-    let error = client(&fake).trigger(&order).await.unwrap_err();
-    insta::assert_snapshot!(told(&error), @"RevisionNotPinned: A pipeline runs the newest commit of its branch and can't be pinned to another. Leave `revision` out, or pass it on: put `{revision}` into the environment's parameters and let the configuration check it out (docs/circleci.md shows how).");
-    assert_eq!(fake.requests().len(), 0);
-    let before = check_revision(&order.project, &order.trigger, order.revision.as_ref(), &order.parameters);
-    assert_eq!(TriggerError::Refused(before.unwrap_err()), error);
-
-    let order = order.parameters("revision=1dc6aa69429bff4806ad6afe58d3d8f57e25973e");
-    client(&fake).trigger(&order).await.unwrap();
 }
 
 #[tokio::test]

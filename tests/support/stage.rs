@@ -6,16 +6,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use slipway::audit::{self, Checked};
 use slipway::circleci::Patience;
 use slipway::cli::run::serve;
 use slipway::config::{Settings, Variables};
-use sqlx::{Connection, Row};
+use slipway::db::Db;
+use slipway::id::GuildId;
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::circleci::FakeCircleCi;
-use super::discord::{CommandCall, FakeDiscord, Interaction, Member, MessageView};
+use super::discord::{CommandCall, FakeDiscord, Guild, Interaction, Member, MessageView};
 
 /// The stage of one test.
 pub struct Stage {
@@ -27,9 +31,24 @@ pub struct Stage {
     bot: Option<Bot>,
 }
 
+/// The bot lives on a runtime of its own, so that all of it can be taken away at once.
 struct Bot {
+    runtime: Runtime,
     task: JoinHandle<Result<(), String>>,
     stopping: CancellationToken,
+}
+
+/// How long the rest of the bot may take to go when it is taken away.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+impl Bot {
+    async fn ended(self) -> Result<(), String> {
+        let ended =
+            tokio::time::timeout(Duration::from_secs(20), self.task).await.expect("the bot ends within its time");
+        // What it left behind, if anything, must not hold up the test.
+        self.runtime.shutdown_background();
+        ended.expect("the bot did not panic")
+    }
 }
 
 /// A member of the guild who can speak to the bot.
@@ -126,33 +145,28 @@ impl Stage {
         let settings = Settings::read(&variables).unwrap();
         let stopping = CancellationToken::new();
         let served = serve(settings, patience(), stopping.clone());
-        self.bot = Some(Bot { task: tokio::spawn(async { served.await.map_err(|complaint| complaint.0) }), stopping });
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("bot").enable_all().build().unwrap();
+        let task = runtime.spawn(async { served.await.map_err(|complaint| complaint.0) });
+        self.bot = Some(Bot { runtime, task, stopping });
     }
 
     /// Stops the bot in good order.
     pub async fn stop_bot(&mut self) -> Result<(), String> {
         let bot = self.bot.take().expect("the bot was started");
         bot.stopping.cancel();
-        tokio::time::timeout(Duration::from_secs(15), bot.task)
-            .await
-            .expect("the bot stops within its time")
-            .expect("the bot did not panic")
+        bot.ended().await
     }
 
     /// Waits until the bot ends by itself and returns what it says.
     pub async fn bot_ends(&mut self) -> Result<(), String> {
         let bot = self.bot.take().expect("the bot was started");
-        tokio::time::timeout(Duration::from_secs(20), bot.task)
-            .await
-            .expect("the bot ends")
-            .expect("the bot did not panic")
+        bot.ended().await
     }
 
     /// Takes the bot away at this instant, as a kill would: nothing is finished or recorded.
     pub async fn kill_bot(&mut self) {
         let bot = self.bot.take().expect("the bot was started");
-        bot.task.abort();
-        let _ = bot.task.await;
+        tokio::task::spawn_blocking(move || bot.runtime.shutdown_timeout(GONE_WITHIN)).await.unwrap();
         self.discord.disconnected().await;
     }
 
@@ -199,16 +213,23 @@ impl Stage {
     /// What a message says, without what differs from run to run.
     pub fn tidy(&self, message: &MessageView) -> String {
         let text = message.text().replace(self.circleci.url(), "https://circleci.test");
-        let text = replace_between(&text, "<t:", ">", "<time>");
-        replace_between(&text, "<@", ">", "<@someone>")
+        let text = text.replace(&self.circleci.url().replace(':', "\\:"), "https\\://circleci.test");
+        let text = replace_between(&text, "<t:", ">", "a time");
+        let text = replace_between(&text, "<@&", ">", "@a-role");
+        let text = replace_between(&text, "<@", ">", "@somebody");
+        text.split('`').map(|word| if is_commit(word) { "a-commit" } else { word }).collect::<Vec<_>>().join("`")
     }
 
     /// The audit log's entries of the guild, oldest first: action, outcome and the columns in question.
     pub async fn audit(&self) -> Vec<Entry> {
-        let url = format!("sqlite://{}", self.database().display());
-        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        self.audit_of(self.discord.guild_id()).await
+    }
+
+    /// The same of another guild.
+    pub async fn audit_of(&self, guild: u64) -> Vec<Entry> {
+        let mut connection = self.another_program().await;
         let rows = sqlx::query("SELECT action, outcome, actor_name, repo, branch, environment, deploy_id, reason, detail FROM audit_log WHERE guild_id = $1 ORDER BY seq")
-            .bind(i64::try_from(self.discord.guild_id()).unwrap())
+            .bind(i64::try_from(guild).unwrap())
             .fetch_all(&mut connection)
             .await
             .unwrap();
@@ -231,9 +252,75 @@ impl Stage {
 
     /// The states of all deploys, in the order in which they were asked for.
     pub async fn states(&self) -> Vec<String> {
-        let url = format!("sqlite://{}", self.database().display());
-        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let mut connection = self.another_program().await;
         sqlx::query_scalar("SELECT state FROM deploy ORDER BY number").fetch_all(&mut connection).await.unwrap()
+    }
+
+    /// How many audit entries of the guild are about `action`.
+    pub async fn audited(&self, action: &str) -> usize {
+        self.audit().await.iter().filter(|entry| entry.action == action).count()
+    }
+
+    /// Another program's connection to the bot's database.
+    pub async fn another_program(&self) -> SqliteConnection {
+        let url = format!("sqlite://{}", self.database().display());
+        SqliteConnection::connect(&url).await.unwrap()
+    }
+
+    /// Another program begins to write to the database and holds its lock until it is given back.
+    pub async fn hold_database(&self) -> HeldDatabase {
+        let mut program = self.another_program().await;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut program).await.unwrap();
+        HeldDatabase(program)
+    }
+
+    /// From now on the database fails at every new row of `table` for which `when` holds.
+    pub async fn database_fails_at(&self, table: &str, when: &str) {
+        let sql = format!(
+            "CREATE TRIGGER failing BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        );
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut self.another_program().await).await.unwrap();
+    }
+
+    /// The database is well again.
+    pub async fn database_recovers(&self) {
+        sqlx::query("DROP TRIGGER failing").execute(&mut self.another_program().await).await.unwrap();
+    }
+
+    /// Checks the guild's audit chain.
+    pub async fn verify(&self) -> Checked {
+        let db = Db::open(&format!("sqlite://{}", self.database().display()).parse().unwrap()).await.unwrap();
+        let guild = GuildId::new(self.discord.guild_id()).unwrap();
+        let checked = audit::verify(db.pool(), guild, &[]).await.unwrap();
+        db.close().await;
+        checked
+    }
+
+    /// Everything that the bot has shown in the home guild's channel, each message as it was before each edit too.
+    pub fn everything_shown(&self) -> Vec<MessageView> {
+        let messages = self.discord.messages(self.discord.channel_id());
+        messages.into_iter().flat_map(|message| [message.history.clone(), vec![message]].concat()).collect()
+    }
+
+    /// A person in another guild.
+    pub fn person_of(&self, guild: &Guild, name: &str) -> Person<'_> {
+        Person { stage: self, member: self.discord.member_of(guild, name, &[]) }
+    }
+}
+
+/// The write lock of the database in another program's hands.
+pub struct HeldDatabase(SqliteConnection);
+
+impl HeldDatabase {
+    /// Writes while it is held.
+    pub async fn write(&mut self, sql: &str) {
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.0).await.unwrap();
+    }
+
+    /// Gives the lock back and keeps what was written.
+    pub async fn give_back(mut self) {
+        sqlx::query("COMMIT").execute(&mut self.0).await.unwrap();
+        self.0.close().await.unwrap();
     }
 }
 
@@ -252,6 +339,12 @@ pub struct Entry {
 }
 
 impl Person<'_> {
+    /// The same person, an administrator of the server in Discord's eyes.
+    pub fn administrator(mut self) -> Self {
+        self.member = self.member.administrator();
+        self
+    }
+
     /// Runs a command.
     pub async fn runs(&self, call: CommandCall) -> Interaction {
         self.stage.discord.interact(&self.member, call).await
@@ -260,6 +353,11 @@ impl Person<'_> {
     /// `/deploy`.
     pub async fn deploys(&self, repo: &str, branch: &str) -> Interaction {
         self.runs(deploy(repo, branch)).await
+    }
+
+    /// Runs a command and waits for what it answers.
+    pub async fn hears(&self, call: CommandCall) -> MessageView {
+        self.runs(call).await.answer().await
     }
 
     /// `/deploy` with more options.
@@ -307,6 +405,11 @@ pub fn deploy(repo: &str, branch: &str) -> CommandCall {
 /// `/permission grant who action`.
 pub fn grant(who: u64, action: &str) -> CommandCall {
     CommandCall::new("permission").sub("grant").mentionable("who", who).string("action", action)
+}
+
+/// Whether it is a whole commit hash.
+fn is_commit(word: &str) -> bool {
+    word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn replace_between(text: &str, before: &str, after: &str, with: &str) -> String {

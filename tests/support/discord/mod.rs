@@ -210,6 +210,12 @@ impl FakeDiscord {
         })
     }
 
+    /// Sends a press of a button that the message doesn't have, as an altered client can.
+    pub async fn press_forged(&self, who: &Member, message: &MessageView, custom_id: &str) -> Interaction {
+        self.ready().await;
+        self.does(who, |_| Deed::Component(message.id, json!({"custom_id": custom_id, "component_type": 2, "id": 1})))
+    }
+
     /// Submits the modal that answered `opened`, with these texts by their inputs' `custom_id`.
     pub async fn submit(&self, who: &Member, opened: &Interaction, texts: &[(&str, &str)]) -> Interaction {
         let modal = opened.modal().await;

@@ -23,7 +23,9 @@ const PURE: &[&str] = &[
     "command/help.rs",
     "deploy/card.rs",
     "deploy/parameters.rs",
+    "deploy/plan.rs",
     "deploy/reason.rs",
+    "deploy/settled.rs",
     "deploy/state.rs",
     "id.rs",
     "invalid.rs",
@@ -35,6 +37,7 @@ const PURE: &[&str] = &[
     "repo/branch.rs",
     "repo/environment.rs",
     "repo/name.rs",
+    "repo/template.rs",
     "text.rs",
     "words.rs",
 ];

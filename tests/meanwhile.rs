@@ -91,3 +91,24 @@ async fn a_refusal_that_nobody_saw_is_recorded_all_the_same() {
     }
     stage.finish().await;
 }
+
+/// At the start after a power cut the network may come later than the bot.
+#[tokio::test]
+async fn a_deploy_that_cannot_be_looked_for_at_the_start_is_looked_for_again() {
+    let mut stage = Stage::start_with_job().await;
+    stage.circleci.fault(Route::TriggerJob, Fault::HangAfter, 1);
+    let asked = stage.alice().deploys("acme/web", "main").await;
+    stage.circleci.until("it is asked", |fake| !fake.requests_to(Route::TriggerJob).is_empty()).await;
+    stage.kill_bot().await;
+    stage.circleci.fault(Route::ListBuilds, Fault::Html502, usize::MAX);
+
+    stage.start_bot_again().await;
+    stage.circleci.until_answered(Route::ListBuilds, 12).await;
+    assert_eq!(stage.states().await, ["triggering"]);
+    stage.circleci.clear_faults();
+
+    let card = asked.answer_when(|card| card.text().contains("is queued")).await;
+    assert!(card.text().contains("found by looking for it"), "{}", card.text());
+    assert_eq!(stage.circleci.triggers(), 1);
+    stage.finish().await;
+}

@@ -194,7 +194,11 @@ impl<W: Write + Send> Session<'_, W> {
                 () = self.stop.cancelled() => return,
             };
             match found {
-                Some(Ok(deploy)) => self.show(&card(&deploy)),
+                Some(Ok(Ok(deploy))) => self.show(&card(&deploy)),
+                Some(Ok(Err(not_yet))) => self.screen.say(&format!(
+                    "Deploy {} can't be looked for yet: {} The next start tries again.\n",
+                    not_yet.deploy.id, not_yet.why
+                )),
                 Some(Err(error)) => tracing::error!("Looking for a deploy failed: {error}"),
                 None => return,
             }

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 pub use parameters::Parameter;
 pub use plan::{Plan, Wish};
 pub use reason::Reason;
-pub use service::{Deploys, Recorded};
+pub use service::{Deploys, NotYet, Recorded};
 pub use state::State;
 
 /// One deploy, as it was asked for and as far as it is. It keeps its own copy of how it is triggered, whatever becomes of

@@ -13,7 +13,7 @@ use super::settled::Settled;
 use super::{Deploy, Reason, State, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{self, CLOCK_SKEW, CircleCi, Found, Order, Project, RunId, SENT_WITHIN, TriggerError};
+use crate::circleci::{self, CLOCK_SKEW, CircleCi, Found, Order, Project, ReadError, RunId, SENT_WITHIN, TriggerError};
 use crate::db::{Db, DbError};
 use crate::guild;
 use crate::id::{DeployId, InteractionId, MessageId};
@@ -37,6 +37,15 @@ pub enum Recorded {
     New(Box<Deploy>),
     /// The same interaction has made this deploy before; nothing is to be done.
     Before(Box<Deploy>),
+}
+
+/// A deploy that could not be looked for.
+#[derive(Debug)]
+pub struct NotYet {
+    /// The deploy, as it stands.
+    pub deploy: Box<Deploy>,
+    /// Why not.
+    pub why: String,
 }
 
 /// The pipelines that this process gave to deploys lately, so that a look under way passes them over at once.
@@ -196,7 +205,7 @@ impl Deploys {
             }
             Err(TriggerError::Lost { why }) => {
                 tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "It is not known whether CircleCI took a deploy; it is looked for: {why}");
-                self.look(&order, &why).await
+                self.look(&order, &why).await.unwrap_or_else(|error| Settled::not_looked_for(&why, &error))
             }
         };
         self.settle(deploy, settled).await
@@ -208,12 +217,18 @@ impl Deploys {
     }
 
     /// Takes up a deploy that a stop has interrupted: it is looked for, never sent again, and what was found is recorded.
-    pub async fn take_up(&self, deploy: Deploy) -> Deploy {
-        let settled = match self.order(&deploy).await {
+    ///
+    /// # Errors
+    /// When it could not even be looked for; it stands as it stood and may be taken up again.
+    pub async fn take_up(&self, deploy: Deploy) -> Result<Deploy, NotYet> {
+        let looked = match self.order(&deploy).await {
             Ok(order) => self.look(&order, INTERRUPTED).await,
-            Err(error) => Settled::not_looked_for(INTERRUPTED, &error),
+            Err(error) => Err(error.to_string()),
         };
-        self.settle(deploy, settled).await
+        match looked {
+            Ok(settled) => Ok(self.settle(deploy, settled).await),
+            Err(why) => Err(NotYet { deploy: Box::new(deploy), why }),
+        }
     }
 
     /// The branches of a repository that were deployed here, the latest first.
@@ -247,24 +262,24 @@ impl Deploys {
         })
     }
 
-    async fn look(&self, order: &Order, why: &str) -> Settled {
-        let held: HashSet<Uuid> =
-            match store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await {
-                Ok(held) => held.into_iter().collect(),
-                Err(error) => return Settled::not_looked_for(why, &error),
-            };
+    /// What looking for a deploy finds; an error when it could not be looked for.
+    async fn look(&self, order: &Order, why: &str) -> Result<Settled, String> {
+        let said = |error: DbError| error.to_string();
+        let held = store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await.map_err(said)?;
+        let held: HashSet<Uuid> = held.into_iter().collect();
         let claimed = |run: &RunId| match run {
             RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id),
             RunId::Build(_) => false,
         };
-        match self.circleci.look_for(order, &claimed).await {
-            Ok(Found::Likely(run)) => match self.has_rivals(order).await {
-                Ok(false) => Settled::looked_for(Ok(Found::One(run)), why),
-                Ok(true) => Settled::looked_for(Ok(Found::Several(vec![run])), why),
-                Err(error) => Settled::not_looked_for(why, &error),
-            },
-            found => Settled::looked_for(found, why),
-        }
+        let found = match self.circleci.look_for(order, &claimed).await {
+            Ok(Found::Likely(run)) if self.has_rivals(order).await.map_err(said)? => Found::Several(vec![run]),
+            Ok(found) => found,
+            Err(ReadError::Refused(refusal)) => return Ok(Settled::not_looked_for(why, &refusal.to_string())),
+            Err(error @ (ReadError::Unavailable { .. } | ReadError::Unreadable { .. })) => {
+                return Err(error.to_string());
+            }
+        };
+        Ok(Settled::looked_for(found, why))
     }
 
     /// Whether another deploy, whose pipeline isn't known either, may have made the one that was found.

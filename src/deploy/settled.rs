@@ -1,7 +1,7 @@
 //! What came of sending or looking for a deploy, and the words for it. Pure.
 
 use super::{Deploy, State};
-use crate::circleci::{Found, ReadError, Refusal, Run, RunId};
+use crate::circleci::{Found, Refusal, Run, RunId};
 
 /// What is known of a deploy that was not found.
 const MAY_HAVE: &str = "CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.";
@@ -38,16 +38,16 @@ impl Settled {
     }
 
     /// What looking for it has found, after its answer was lost because of `why`.
-    pub fn looked_for(found: Result<Found, ReadError>, why: &str) -> Self {
+    pub fn looked_for(found: Found, why: &str) -> Self {
         match found {
-            Ok(Found::One(run) | Found::Likely(run)) => Self {
+            Found::One(run) | Found::Likely(run) => Self {
                 state: run.status.into(),
                 said: Some(format!("{why} The build was found by looking for it.")),
                 run: Some(run),
                 adopted: true,
             },
-            Ok(Found::None) => Self::end(State::Unknown, format!("{why} It was looked for and not found: {MAY_HAVE}")),
-            Ok(Found::Several(runs)) => {
+            Found::None => Self::end(State::Unknown, format!("{why} It was looked for and not found: {MAY_HAVE}")),
+            Found::Several(runs) => {
                 let pages: Vec<String> = runs.iter().map(describe).collect();
                 let pages = pages.join(", ");
                 Self::end(
@@ -55,12 +55,11 @@ impl Settled {
                     format!("{why} It was looked for, and any of these may be it: {pages}. {NEXT}"),
                 )
             }
-            Err(error) => Self::not_looked_for(why, &error),
         }
     }
 
     /// It could not even be looked for.
-    pub fn not_looked_for(why: &str, error: &dyn std::error::Error) -> Self {
+    pub fn not_looked_for(why: &str, error: &str) -> Self {
         Self::end(State::Unknown, format!("{why} It could not be looked for: {error} {MAY_HAVE}"))
     }
 

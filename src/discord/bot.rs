@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use futures_util::future::join_all;
 use serenity::builder::{AutocompleteChoice, CreateAutocompleteResponse};
 use serenity::model::application::{CommandInteraction, ComponentInteraction, Interaction};
 use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId};
@@ -21,6 +22,7 @@ use super::rest::{GatewayBot, Rest, RestError, SetupError};
 use crate::app::{App, Chat, Visibility};
 use crate::complete::complete;
 use crate::config;
+use crate::deploy::Deploy;
 use crate::deploy::card::card;
 use crate::reply::{Reply, Text, Tone};
 
@@ -32,6 +34,8 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(1_500);
 const COMPLETE_WITHIN: Duration = Duration::from_millis(2_500);
 /// The longest pause between two tries to find the gateway.
 const FIND_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+/// The longest pause between two searches for a deploy.
+const TAKE_UP_AGAIN_AFTER_MAX: Duration = Duration::from_secs(120);
 /// The longest pause between two tries to register the commands.
 const REGISTER_AGAIN_AFTER_MAX: Duration = Duration::from_secs(300);
 /// `APPLICATION_COMMAND_AUTOCOMPLETE_RESULT`: an interaction callback type.
@@ -195,12 +199,25 @@ impl Bot {
     }
 
     async fn take_up_unfinished(&self) {
-        for deploy in self.app.take_unfinished() {
-            let deploy = self.app.deploys.take_up(deploy).await;
-            let (Some(channel), Some(message)) = (deploy.channel, deploy.message) else { continue };
-            if let Err(error) = edit_as_bot(&self.rest, ChannelId::new(channel.get()), message, &card(&deploy)).await {
-                tracing::warn!(deploy.id = deploy.id.0, "The card of a deploy could not be edited: {error}");
+        join_all(self.app.take_unfinished().into_iter().map(|deploy| self.take_up(deploy))).await;
+    }
+
+    /// Looks for a deploy until that can be done, and shows on its card what became of it.
+    async fn take_up(&self, mut deploy: Deploy) {
+        let mut pauses = patience(TAKE_UP_AGAIN_AFTER_MAX).build();
+        let deploy = loop {
+            match self.app.deploys.take_up(deploy).await {
+                Ok(deploy) => break deploy,
+                Err(not_yet) => {
+                    deploy = *not_yet.deploy;
+                    tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A deploy can't be looked for yet: {}", not_yet.why);
+                }
             }
+            tokio::time::sleep(pauses.next().unwrap_or(TAKE_UP_AGAIN_AFTER_MAX)).await;
+        };
+        let (Some(channel), Some(message)) = (deploy.channel, deploy.message) else { return };
+        if let Err(error) = edit_as_bot(&self.rest, ChannelId::new(channel.get()), message, &card(&deploy)).await {
+            tracing::warn!(deploy.id = deploy.id.0, "The card of a deploy could not be edited: {error}");
         }
     }
 

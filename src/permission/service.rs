@@ -46,13 +46,14 @@ impl Permissions {
 
     /// Refuses unless `caller` may do `action` to what is asked. Reads only.
     pub async fn require(&self, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
-        self.judge(&self.rules(caller.guild).await?, caller, action, ask)
+        self.judge(&self.rules_about(caller.guild, action).await?, caller, action, ask)
     }
 
     /// The same inside the transaction of the act that it guards, so that no rule changes between the two.
     pub async fn require_in(&self, tx: &mut Tx, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
         self.ensure_guild(tx, caller.guild).await?;
-        self.judge(&store::rules(&mut **tx, caller.guild).await?, caller, action, ask)
+        let rules = store::rules_about(&mut **tx, caller.guild, action, self.clock.now()).await?;
+        self.judge(&rules, caller, action, ask)
     }
 
     /// What `actor` may do and which rules say so.
@@ -63,7 +64,7 @@ impl Permissions {
         action: Action,
         ask: Ask<'_>,
     ) -> Result<(Decision, Vec<Rule>), DbError> {
-        let mut rules = self.rules(guild).await?;
+        let mut rules = self.rules_about(guild, action).await?;
         let decision = decide(&rules, &self.owners, actor, guild, action, ask, self.clock.now());
         rules.retain(|rule| decision.rules().contains(&rule.id));
         Ok((decision, rules))
@@ -77,7 +78,7 @@ impl Permissions {
         items: Vec<T>,
         ask: impl Fn(&T) -> Ask<'_>,
     ) -> Result<Vec<T>, DbError> {
-        let rules = self.rules(caller.guild).await?;
+        let rules = self.rules_about(caller.guild, action).await?;
         let now = self.clock.now();
         let may =
             |item: &T| decide(&rules, &self.owners, &caller.actor, caller.guild, action, ask(item), now).is_allowed();
@@ -160,7 +161,16 @@ impl Permissions {
     }
 
     async fn rules(&self, guild: GuildId) -> Result<Vec<Rule>, DbError> {
-        let rules = store::rules(self.db.pool(), guild).await?;
+        self.or_starting_rule(guild, store::rules(self.db.pool(), guild).await?).await
+    }
+
+    async fn rules_about(&self, guild: GuildId, action: Action) -> Result<Vec<Rule>, DbError> {
+        let rules = store::rules_about(self.db.pool(), guild, action, self.clock.now()).await?;
+        self.or_starting_rule(guild, rules).await
+    }
+
+    /// A guild that has never acted has no row yet, and stands as if it had just begun.
+    async fn or_starting_rule(&self, guild: GuildId, rules: Vec<Rule>) -> Result<Vec<Rule>, DbError> {
         if rules.is_empty() && !guild::store::is_known(self.db.pool(), guild).await? {
             return Ok(vec![starting_rule(guild, self.clock.now())]);
         }
@@ -185,8 +195,8 @@ impl Permissions {
 
     /// Refuses unless `caller` administers the whole of `scope`.
     async fn require_admin_over(&self, tx: &mut Tx, caller: &Caller, scope: &Scope) -> Result<(), Refusal> {
-        let rules = store::rules(&mut **tx, caller.guild).await?;
         let now = self.clock.now();
+        let rules = store::rules_about(&mut **tx, caller.guild, Action::Admin, now).await?;
         if decision::holds_over(&rules, &self.owners, &caller.actor, caller.guild, Action::Admin, scope, now) {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use sqlx::{Any, Executor};
 
-use super::rule::{Rule, Scope, Subject};
+use super::rule::{Action, Rule, Scope, Subject};
 use crate::db::{DbError, Tx};
 use crate::id::{GuildId, RoleId, RuleId, UserId};
 use crate::time::Timestamp;
@@ -52,18 +52,41 @@ impl TryFrom<Row> for Rule {
     }
 }
 
+/// A query for what a [`Row`] holds.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT number, subject_kind, subject_id, effect, action, repo, branch, environment, expires_at, reason,
+                    made_by, made_by_name, made_at
+               FROM rule
+              WHERE guild_id = $1 AND revoked_at IS NULL ",
+            $which,
+            " ORDER BY number"
+        )
+    };
+}
+
 /// Every rule of `guild` that was not revoked, oldest first.
 pub async fn rules(executor: impl Executor<'_, Database = Any>, guild: GuildId) -> Result<Vec<Rule>, DbError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT number, subject_kind, subject_id, effect, action, repo, branch, environment, expires_at, reason,
-                made_by, made_by_name, made_at
-           FROM rule
-          WHERE guild_id = $1 AND revoked_at IS NULL
-          ORDER BY number",
-    )
-    .bind(guild.row())
-    .fetch_all(executor)
-    .await?;
+    let rows: Vec<Row> = sqlx::query_as(select!("")).bind(guild.row()).fetch_all(executor).await?;
+    rows.into_iter().map(Rule::try_from).collect()
+}
+
+/// The rules of `guild` that can matter to a decision about `action` at `now`: those about it, and those that say who
+/// could grant it.
+pub async fn rules_about(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    action: Action,
+    now: Timestamp,
+) -> Result<Vec<Rule>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(select!("AND action IN ($2, $3) AND (expires_at IS NULL OR expires_at > $4)"))
+        .bind(guild.row())
+        .bind(action.as_str())
+        .bind(Action::Admin.as_str())
+        .bind(now.millis())
+        .fetch_all(executor)
+        .await?;
     rows.into_iter().map(Rule::try_from).collect()
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::acknowledgements::Acknowledgements;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::CircleCi;
@@ -33,6 +34,8 @@ pub struct App {
     pub deploys: Deploys,
     /// What completes a branch.
     pub branches: Branches,
+    /// The requests that wait for theirs.
+    pub acknowledgements: Acknowledgements,
     /// The time.
     pub clock: Clock,
     /// Canceled when Slipway stops: no new work is taken from then on.
@@ -144,6 +147,7 @@ impl App {
         let repos = Repos::new(db.clone(), permissions.clone(), clock.clone(), token_names);
         let deploys = Deploys::new(db.clone(), permissions.clone(), repos.clone(), circleci.clone(), clock.clone());
         Ok(Arc::new(Self {
+            acknowledgements: Acknowledgements::default(),
             branches: Branches::new(circleci.clone(), stopping.clone()),
             v1_triggers_end: notice::Remembered::v1_triggers_end(&db).await?,
             stopping,

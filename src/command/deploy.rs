@@ -54,8 +54,11 @@ impl Deploy {
 
     /// Does it: nothing is recorded before the chat accepted the acknowledgement, and nothing sent before it is recorded.
     pub async fn run<C: Chat>(self, app: &App, request: &Request, chat: &C) -> Result<(), NotDone> {
+        let waiting = app.acknowledgements.wait();
         let plan = app.deploys.plan(&request.caller, self.0).await?;
         let seen = chat.acknowledge(Visibility::Public).await?;
+        drop(waiting);
+        app.acknowledgements.make_way().await;
         let deploy = match app.deploys.record(&request.caller, plan, request.interaction, seen.message).await? {
             Recorded::New(deploy) => *deploy,
             Recorded::Before(deploy) => {

@@ -231,7 +231,7 @@ impl Check {
             environment: self.environment.as_ref().map(EnvironmentName::as_str),
         };
         if self.user.id != caller.actor.id {
-            app.permissions.require(caller, Action::Admin, ask).await?;
+            app.permissions.require(&mut app.db().reader().await?, caller, Action::Admin, ask).await?;
         }
         let (decision, rules) = app.permissions.decide(caller.guild, &self.user, self.action, ask).await?;
         let allowed = decision.is_allowed();

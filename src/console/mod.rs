@@ -272,7 +272,7 @@ impl Console {
 /// Registers the sandbox's repository, unless it is registered already.
 async fn register_acme_web(app: &App) -> Result<(), StartError> {
     let name: crate::repo::RepoName = "acme/web".parse().expect("acme/web is a well-formed name");
-    if app.repos.find(SANDBOX_GUILD, &name).await.is_ok() {
+    if app.repos.find(&mut app.db().reader().await?, SANDBOX_GUILD, &name).await.is_ok() {
         return Ok(());
     }
     let caller = Caller { guild: SANDBOX_GUILD, channel: None, actor: Actor::cli("sandbox") };

@@ -14,7 +14,7 @@ use super::{Deploy, Reason, State, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::{self, CLOCK_SKEW, CircleCi, Found, Order, Project, ReadError, RunId, SENT_WITHIN, TriggerError};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Reader};
 use crate::guild;
 use crate::id::{DeployId, InteractionId, MessageId};
 use crate::permission::{Action, Ask, Permissions};
@@ -97,15 +97,18 @@ impl Deploys {
                 ),
             });
         }
-        let (repo, environment) = match self.find(caller, &wish).await {
+        let mut reader = self.db.reader().await?;
+        let (repo, environment) = match self.find(&mut reader, caller, &wish).await {
             Ok(found) => found,
             Err(refusal) => {
                 // Who may not even see the repository isn't told whether there is one, nor by which kind of refusal.
                 let whole = Ask { repo: Some(wish.repo.as_str()), ..Ask::default() };
-                self.permissions.require(caller, Action::View, whole).await?;
+                self.permissions.require(&mut reader, caller, Action::View, whole).await?;
                 return Err(refusal);
             }
         };
+        // Whoever holds one connection must not wait for another.
+        drop(reader);
         all_parameters(&environment, &wish, &caller.actor, &Uuid::nil(), DeployId(0))?;
         let is_pipeline = matches!(environment.trigger, Trigger::Pipeline { .. });
         if is_pipeline && wish.revision.is_some() && !environment.template.carries("revision") {
@@ -237,11 +240,12 @@ impl Deploys {
     }
 
     /// The repository and environment that are wished for, if `caller` may deploy there.
-    async fn find(&self, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
-        let repo = self.repos.find(caller.guild, &wish.repo).await?;
-        let environments = self.repos.environments(caller.guild, &repo.name).await?;
+    async fn find(&self, reader: &mut Reader, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
+        let repo = self.repos.find(reader, caller.guild, &wish.repo).await?;
+        let environments = self.repos.environments(reader, caller.guild, &repo.name).await?;
         let environment = choose(&repo, environments, wish.environment.as_ref())?;
-        self.permissions.require(caller, Action::Deploy, ask(&repo.name, &wish.branch, &environment.name)).await?;
+        let ask = ask(&repo.name, &wish.branch, &environment.name);
+        self.permissions.require(reader, caller, Action::Deploy, ask).await?;
         Ok((repo, environment))
     }
 

@@ -7,7 +7,7 @@ use super::rule::{Action, Effect, Rule, Scope, Subject};
 use super::store;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::audit::{self, Entry, Outcome};
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Reader, Tx};
 use crate::guild;
 use crate::id::{GuildId, RuleId, UserId};
 use crate::refusal::{Denied, Refusal};
@@ -45,15 +45,34 @@ impl Permissions {
     }
 
     /// Refuses unless `caller` may do `action` to what is asked. Reads only.
-    pub async fn require(&self, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
-        self.judge(&self.rules_about(caller.guild, action).await?, caller, action, ask)
+    pub async fn require(
+        &self,
+        reader: &mut Reader,
+        caller: &Caller,
+        action: Action,
+        ask: Ask<'_>,
+    ) -> Result<(), Refusal> {
+        let own = store::rules_for(&mut **reader, caller.guild, &caller.actor, action, self.clock.now()).await?;
+        if self.allows(&own, caller, action, ask) {
+            return Ok(());
+        }
+        // The rules about others say whom to ask.
+        self.judge(&self.rules_about(reader, caller.guild, action).await?, caller, action, ask)
     }
 
     /// The same inside the transaction of the act that it guards, so that no rule changes between the two.
     pub async fn require_in(&self, tx: &mut Tx, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
         self.ensure_guild(tx, caller.guild).await?;
-        let rules = store::rules_about(&mut **tx, caller.guild, action, self.clock.now()).await?;
-        self.judge(&rules, caller, action, ask)
+        let now = self.clock.now();
+        if self.allows(
+            &store::rules_for(&mut **tx, caller.guild, &caller.actor, action, now).await?,
+            caller,
+            action,
+            ask,
+        ) {
+            return Ok(());
+        }
+        self.judge(&store::rules_about(&mut **tx, caller.guild, action, now).await?, caller, action, ask)
     }
 
     /// What `actor` may do and which rules say so.
@@ -64,7 +83,7 @@ impl Permissions {
         action: Action,
         ask: Ask<'_>,
     ) -> Result<(Decision, Vec<Rule>), DbError> {
-        let mut rules = self.rules_about(guild, action).await?;
+        let mut rules = self.rules_about(&mut self.db.reader().await?, guild, action).await?;
         let decision = decide(&rules, &self.owners, actor, guild, action, ask, self.clock.now());
         rules.retain(|rule| decision.rules().contains(&rule.id));
         Ok((decision, rules))
@@ -78,7 +97,7 @@ impl Permissions {
         items: Vec<T>,
         ask: impl Fn(&T) -> Ask<'_>,
     ) -> Result<Vec<T>, DbError> {
-        let rules = self.rules_about(caller.guild, action).await?;
+        let rules = self.rules_about(&mut self.db.reader().await?, caller.guild, action).await?;
         let now = self.clock.now();
         let may =
             |item: &T| decide(&rules, &self.owners, &caller.actor, caller.guild, action, ask(item), now).is_allowed();
@@ -161,20 +180,32 @@ impl Permissions {
     }
 
     async fn rules(&self, guild: GuildId) -> Result<Vec<Rule>, DbError> {
-        self.or_starting_rule(guild, store::rules(self.db.pool(), guild).await?).await
+        let mut reader = self.db.reader().await?;
+        let rules = store::rules(&mut *reader, guild).await?;
+        self.or_starting_rule(&mut reader, guild, rules).await
     }
 
-    async fn rules_about(&self, guild: GuildId, action: Action) -> Result<Vec<Rule>, DbError> {
-        let rules = store::rules_about(self.db.pool(), guild, action, self.clock.now()).await?;
-        self.or_starting_rule(guild, rules).await
+    async fn rules_about(&self, reader: &mut Reader, guild: GuildId, action: Action) -> Result<Vec<Rule>, DbError> {
+        let rules = store::rules_about(&mut **reader, guild, action, self.clock.now()).await?;
+        self.or_starting_rule(reader, guild, rules).await
     }
 
     /// A guild that has never acted has no row yet, and stands as if it had just begun.
-    async fn or_starting_rule(&self, guild: GuildId, rules: Vec<Rule>) -> Result<Vec<Rule>, DbError> {
-        if rules.is_empty() && !guild::store::is_known(self.db.pool(), guild).await? {
+    async fn or_starting_rule(
+        &self,
+        reader: &mut Reader,
+        guild: GuildId,
+        rules: Vec<Rule>,
+    ) -> Result<Vec<Rule>, DbError> {
+        if rules.is_empty() && !guild::store::is_known(&mut **reader, guild).await? {
             return Ok(vec![starting_rule(guild, self.clock.now())]);
         }
         Ok(rules)
+    }
+
+    /// Whether `rules`, which hold at least those for the caller, permit it.
+    fn allows(&self, rules: &[Rule], caller: &Caller, action: Action, ask: Ask<'_>) -> bool {
+        decide(rules, &self.owners, &caller.actor, caller.guild, action, ask, self.clock.now()).is_allowed()
     }
 
     fn judge(&self, rules: &[Rule], caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {

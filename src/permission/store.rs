@@ -1,8 +1,9 @@
 //! The rules as rows.
 
-use sqlx::{Any, Executor};
+use sqlx::{Any, AssertSqlSafe, Executor};
 
 use super::rule::{Action, Rule, Scope, Subject};
+use crate::actor::{Actor, ActorId};
 use crate::db::{DbError, Tx};
 use crate::id::{GuildId, RoleId, RuleId, UserId};
 use crate::time::Timestamp;
@@ -87,6 +88,32 @@ pub async fn rules_about(
         .bind(now.millis())
         .fetch_all(executor)
         .await?;
+    rows.into_iter().map(Rule::try_from).collect()
+}
+
+/// Of those, the rules about `action` for `actor`: as a person, by a role they hold, or as anybody. They alone decide
+/// whether `actor` may, and each row that is fetched costs time before an acknowledgement.
+pub async fn rules_for(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    actor: &Actor,
+    action: Action,
+    now: Timestamp,
+) -> Result<Vec<Rule>, DbError> {
+    let ActorId::User(user) = &actor.id else { return Ok(vec![]) };
+    let further_roles: String = (6..6 + actor.roles.len()).map(|number| format!(", ${number}")).collect();
+    let sql = format!(
+        select!(
+            "AND action = $2 AND (expires_at IS NULL OR expires_at > $3)
+             AND (subject_kind = 'user' AND subject_id = $4 OR subject_kind = 'role' AND subject_id IN ($5{}))"
+        ),
+        further_roles
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(guild.row()).bind(action.as_str()).bind(now.millis());
+    // The role that everybody holds has the guild's id.
+    let query = query.bind(user.row()).bind(guild.row());
+    let query = actor.roles.iter().fold(query, |query, role| query.bind(role.row()));
+    let rows: Vec<Row> = query.fetch_all(executor).await?;
     rows.into_iter().map(Rule::try_from).collect()
 }
 

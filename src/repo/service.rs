@@ -8,7 +8,7 @@ use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::Project;
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Reader, Tx};
 use crate::id::GuildId;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
@@ -225,15 +225,16 @@ impl Repos {
 
     /// A repository and its environments, for somebody who may see it.
     pub async fn show(&self, caller: &Caller, name: &RepoName) -> Result<(Repo, Vec<Environment>), Refusal> {
-        self.permissions.require(caller, Action::View, whole(name)).await?;
-        let repo = self.find(caller.guild, name).await?;
-        let environments = store::environments(self.db.pool(), caller.guild, name).await?;
+        let mut reader = self.db.reader().await?;
+        self.permissions.require(&mut reader, caller, Action::View, whole(name)).await?;
+        let repo = self.find(&mut reader, caller.guild, name).await?;
+        let environments = self.environments(&mut reader, caller.guild, name).await?;
         Ok((repo, environments))
     }
 
     /// A registered repository, whoever asks.
-    pub async fn find(&self, guild: GuildId, name: &RepoName) -> Result<Repo, Refusal> {
-        store::repo(self.db.pool(), guild, name).await?.ok_or_else(|| unknown(name))
+    pub async fn find(&self, reader: &mut Reader, guild: GuildId, name: &RepoName) -> Result<Repo, Refusal> {
+        store::repo(&mut **reader, guild, name).await?.ok_or_else(|| unknown(name))
     }
 
     /// Whether a repository and an environment still stand as they were read, within the transaction of what rests on it.
@@ -249,8 +250,13 @@ impl Repos {
     }
 
     /// The environments of a registered repository, whoever asks.
-    pub async fn environments(&self, guild: GuildId, name: &RepoName) -> Result<Vec<Environment>, DbError> {
-        store::environments(self.db.pool(), guild, name).await
+    pub async fn environments(
+        &self,
+        reader: &mut Reader,
+        guild: GuildId,
+        name: &RepoName,
+    ) -> Result<Vec<Environment>, DbError> {
+        store::environments(&mut **reader, guild, name).await
     }
 
     /// Every environment that runs a job of API v1.1, as `org/repo name`, for the operator.

@@ -27,7 +27,8 @@ pub fn answer(world: &mut World, request: &Request) -> Answer {
     let body = &request.body;
     match &request.route {
         Route::Callback { id, token } => {
-            let with_response = request.query.split('&').any(|part| part == "with_response=true");
+            let with_response =
+                request.query.split('&').any(|part| matches!(part, "with_response=true" | "with_response=1"));
             callback(world, *id, token, body, with_response)
         }
         Route::Followup { application, token } => match webhook(world, *application, token) {

@@ -48,7 +48,8 @@ impl Route {
     fn read(method: &str, steps: &[&str]) -> Option<Self> {
         let id = |text: &str| text.parse::<u64>().ok();
         let webhook_message = |text: &str| match text {
-            "@original" => Some(WebhookMessage::Original),
+            // Libraries differ in whether they escape the sign.
+            "@original" | "%40original" => Some(WebhookMessage::Original),
             other => id(other).map(WebhookMessage::Id),
         };
         Some(match (method, steps) {

@@ -21,6 +21,8 @@ use crate::repo::{Branch, EnvironmentName, RepoName, Repos};
 use crate::time::{Clock, Timestamp};
 use crate::{notice, text};
 
+/// The longest reason of a refusal that is kept, in UTF-16 units.
+const REASON_MAX: usize = 500;
 /// How many interactions are remembered, so that one delivered twice in a row is not begun twice.
 const REMEMBERED_MAX: usize = 4_096;
 
@@ -265,7 +267,10 @@ impl App {
             branch: parsed::<Branch>(&request.arguments, &["branch"]),
             environment: parsed::<EnvironmentName>(&request.arguments, &[environment])
                 .or_else(|| refusal.place("environment")),
-            reason: request.arguments.text("reason").map(|reason| text::clip(reason, 500).into_owned()),
+            // What was asked for, or why it was refused.
+            reason: Some(
+                text::clip(request.arguments.text("reason").unwrap_or(&refusal.why()), REASON_MAX).into_owned(),
+            ),
             detail: Some(detail),
             ..Entry::new(*guild, self.clock.now(), actor, action, outcome)
         };

@@ -187,9 +187,7 @@ impl Settings {
     pub fn read(variables: &Variables) -> Result<Self, Vec<Wrong>> {
         let mut reader = Reader { variables, wrong: Vec::new() };
         let token = reader.required(&DISCORD_TOKEN, "is missing");
-        if !token.is_empty() && token.contains(|c: char| !c.is_ascii_graphic()) {
-            reader.complain(&DISCORD_TOKEN, "holds characters that no token has; copy it again");
-        }
+        reader.check_token(&DISCORD_TOKEN, &token);
         let discord = Discord { token: token.into(), guild: reader.guild(), api_url: reader.url(&DISCORD_API_URL) };
         let circleci = reader.circleci();
         let base = reader.base(DATABASE);
@@ -252,6 +250,12 @@ impl Reader<'_> {
         })
     }
 
+    fn check_token(&mut self, variable: &Variable, token: &str) {
+        if token.contains(|c: char| !c.is_ascii_graphic()) {
+            self.complain(variable, "holds characters that no token has; copy it again");
+        }
+    }
+
     fn guild(&mut self) -> Option<GuildId> {
         let text = self.variables.get(&DISCORD_GUILD_ID)?;
         let guild = text.parse().ok();
@@ -279,9 +283,13 @@ impl Reader<'_> {
     }
 
     fn circleci(&mut self) -> Access {
-        let user_token = self.required(&CIRCLE_API_USER_TOKEN, "is missing").into();
+        let user_token = self.required(&CIRCLE_API_USER_TOKEN, "is missing");
+        self.check_token(&CIRCLE_API_USER_TOKEN, &user_token);
+        let user_token = user_token.into();
         let url = self.url(&CIRCLECI_URL_VARIABLE).unwrap_or_else(|| CIRCLECI_URL.to_owned());
-        let project_token = self.variables.get(&CIRCLE_API_PROJECT_TOKEN).map(|token| token.to_owned().into());
+        let project_token = self.variables.get(&CIRCLE_API_PROJECT_TOKEN).map(str::to_owned);
+        self.check_token(&CIRCLE_API_PROJECT_TOKEN, project_token.as_deref().unwrap_or_default());
+        let project_token = project_token.map(SecretString::from);
         let mut project_tokens = HashMap::new();
         for (name, value) in &self.variables.0 {
             let Some(suffix) = name.strip_prefix("CIRCLE_API_PROJECT_TOKEN_") else { continue };

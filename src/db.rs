@@ -66,9 +66,7 @@ impl FromStr for DatabaseUrl {
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The file can't be opened or made.
-    #[error(
-        "The database {path} can't be opened: {why}. Check that the folder exists and that this user may write there."
-    )]
+    #[error("The database {path} can't be opened: {why}. {}", what_to_do(why))]
     Open { path: String, why: String },
     /// A newer Slipway has migrated it.
     #[error(
@@ -101,6 +99,15 @@ pub enum DbError {
     /// A uniqueness constraint: the row is there already.
     #[error("That exists already.")]
     Duplicate,
+}
+
+/// What helps against what SQLite says of a file.
+fn what_to_do(why: &str) -> &'static str {
+    if why.contains("not a database") || why.contains("malformed") {
+        "The file is no database, or a damaged one: restore a backup, or point DATABASE_URL at another file."
+    } else {
+        "Check that the folder exists and that this user may write there."
+    }
 }
 
 impl From<sqlx::Error> for DbError {

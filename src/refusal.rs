@@ -82,6 +82,20 @@ impl Refusal {
         }
     }
 
+    /// Why, in one sentence.
+    pub fn why(&self) -> String {
+        match self {
+            Refusal::Denied(denied) => match &denied.because {
+                Because::Denied(_) => format!("The permission {} is denied.", denied.action),
+                _ => format!("The permission {} is missing.", denied.action),
+            },
+            Refusal::Invalid { invalid, .. } => invalid.why.to_string(),
+            Refusal::Conflict { why, .. } => why.clone(),
+            Refusal::Database(error) => error.to_string(),
+            Refusal::Stopping => "Slipway was stopping.".to_owned(),
+        }
+    }
+
     /// What the audit log keeps of it. Input is clipped: it is hostile and may be long.
     pub fn detail(&self) -> serde_json::Value {
         let mut detail = serde_json::json!({ "refused_for": self.kind() });

@@ -228,7 +228,7 @@ async fn a_line_that_is_no_command_is_answered_with_how_it_is_written() {
 
     > /deploy acme/web main production 1234567 A=1 fixes the login
     Not understood
-      There is no option left for `the`. Put "quotes" round text that has spaces. Nothing was done.
+      There is no option for `the` at this place. Put "quotes" round text that has spaces, as in reason:"two words". Nothing was done.
       Usage: /deploy repo branch [environment] [revision] [parameters] [reason]
 
     > /deploy acme/web "main

@@ -380,7 +380,7 @@ mod refused {
         stage.circleci.retire_v1_triggers();
         insta::assert_snapshot!(refused(&stage).await, @"
         # Deploy #1 is refused
-        CircleCI has ended the triggers of its API v1.1, for everybody on 1 February 2027. Use a `pipeline` environment instead: docs/circleci.md shows how to move one over. CircleCI said: “This endpoint was removed on 1 February 2027. Use API v2 or v3 to trigger pipelines.”
+        CircleCI takes no more triggers of its API v1.1, which end for everybody on 1 February 2027. Use a `pipeline` environment instead: docs/circleci.md shows how to move one over. CircleCI said: “This endpoint was removed on 1 February 2027. Use API v2 or v3 to trigger pipelines.”
         Repository: `acme/web`
         Branch: `main`
         Environment: `production`

@@ -192,9 +192,11 @@ fn why(kind: RefusalKind, status: Option<u16>, about: &About<'_>) -> String {
              `DRY=true`, and text that looks like one of them is quoted: `TAG=\"3\"`.",
             named(about).unwrap_or_else(|| "that CircleCI speaks of".to_owned())
         ),
-        RefusalKind::Retired => "CircleCI has ended the triggers of its API v1.1, for everybody on 1 February 2027. \
+        RefusalKind::Retired => {
+            "CircleCI takes no more triggers of its API v1.1, which end for everybody on 1 February 2027. \
              Use a `pipeline` environment instead: docs/circleci.md shows how to move one over."
-            .to_owned(),
+                .to_owned()
+        }
         RefusalKind::NothingStarted => format!(
             "CircleCI took the request for {repo} but started nothing. A commit message that skips CI, or settings of \
              the project on CircleCI, can be the reason: change that, then deploy again."

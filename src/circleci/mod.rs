@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 pub use access::{Access, CIRCLECI_URL, Patience};
@@ -237,9 +237,14 @@ impl CircleCi {
         };
         let mut ruled_out = HashSet::new();
         let mut result = Ok(Found::None);
+        // A CircleCI that hangs must not keep anybody waiting for minutes.
+        let last = looks.iter().max().copied().unwrap_or_default();
+        let end = begun + last + self.http.patience.request;
         for (index, after) in looks.iter().enumerate() {
             sleep_until(begun + *after).await;
-            match generation.look(order, claimed, &mut ruled_out).await {
+            let looked = timeout_at(end, generation.look(order, claimed, &mut ruled_out)).await;
+            let silent = |_| ReadError::Unavailable { status: None, why: error::silent(end - begun) };
+            match looked.map_err(silent).flatten() {
                 Ok(look) => match look.verdict(index + 1 == looks.len()) {
                     Some(found) => return Ok(found),
                     None => result = Ok(Found::None),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::address::{Slug, Version};
@@ -55,7 +56,10 @@ impl Generation for Pipelines {
     async fn trigger(&self, order: &Order) -> Result<Run, TriggerError> {
         let project = &order.project;
         let slug = slug(project).map_err(TriggerError::Refused)?;
-        let ways = self.ways(project, &slug).await?;
+        // Nothing is sent yet, and a person waits.
+        let waited = self.http.patience.request * 2;
+        let ways = timeout(waited, self.ways(project, &slug)).await;
+        let ways = ways.map_err(|_| error::not_sent(error::silent(waited)))??;
         let (path, body): (&[&str], _) = match choose(order, &ways).map_err(TriggerError::Refused)? {
             Choice::Run(definition) => (&["pipeline", "run"], run_body(order, definition)),
             Choice::Classic => (&["pipeline"], classic_body(order)),
@@ -65,6 +69,10 @@ impl Generation for Pipelines {
         if answer.status == 201 {
             let pipeline = answer.json().ok_or_else(|| error::lost(error::unreadable()))?;
             return self.run(&slug, &pipeline, &[]).ok_or_else(|| error::lost(error::unreadable()));
+        }
+        // A page that isn't CircleCI's says nothing about what was started.
+        if (200..300).contains(&answer.status) && !answer.json().is_some_and(|said| said.is_object()) {
+            return Err(error::lost(error::unreadable()));
         }
         self.known().remove(&slug);
         let said = self.http.said(&answer);

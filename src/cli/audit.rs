@@ -219,7 +219,8 @@ fn print_chains(chains: &[Checked], output: &mut Output<'_>) -> io::Result<()> {
         }
         writeln!(output.out, "  head {}: {}", head.seq, one_line(&head.hash))?;
         for found in &chain.found {
-            writeln!(output.out, "  the noted head is entry {}: nothing up to there was cut off", found.seq)?;
+            let holds = if chain.holds() { ": nothing up to there was cut off" } else { "" };
+            writeln!(output.out, "  the noted head is entry {}{holds}", found.seq)?;
         }
     }
     output.out.flush()

@@ -24,6 +24,11 @@ pub struct Args {
 
 /// Runs the console until its lines end.
 pub async fn run(args: Args, variables: &Variables) -> Result<Exit, Complaint> {
+    for name in variables.unknown() {
+        eprintln!(
+            "{name} is no setting of Slipway's and changes nothing; is it misspelt? .env.example lists them all."
+        );
+    }
     let console = match Console::open(variables, args.guild, Clock::system()).await {
         Ok(console) => console,
         Err(error) if error.is_misuse() => {

@@ -69,9 +69,9 @@ impl Misread {
                 (Text::of("The option ").code(option).plain(" is given twice."), vec![usage.clone()])
             }
             Misread::TooMany { surplus, usage } => (
-                Text::of("There is no option left for ")
+                Text::of("There is no option for ")
                     .code(shown(surplus))
-                    .plain(". Put \"quotes\" round text that has spaces."),
+                    .plain(" at this place. Put \"quotes\" round text that has spaces, as in reason:\"two words\"."),
                 vec![usage.clone()],
             ),
             Misread::Missing { option, usage } => {

@@ -35,7 +35,7 @@ pub enum Line {
 /// Reads a line: `/deploy acme/web main`. The `/` may be left out.
 ///
 /// Options stand as `name:value` anywhere, or by their position: those without a name fill, in the table's order, the
-/// options that the line doesn't name. What is quoted from its beginning is text, and so is `see:` where no option is
+/// options that the line doesn't name. After an unquoted text nothing stands by its position: it may be more of the text. What is quoted from its beginning is text, and so is `see:` where no option is
 /// called that.
 pub fn parse(line: &str, people: &People) -> Result<Line, Misread> {
     let line = line.trim();
@@ -86,14 +86,20 @@ pub fn place_so_far(
 ) -> Result<Vec<(&'static OptionSpec, String)>, Misread> {
     let mut placed: Vec<(&OptionSpec, String)> = Vec::new();
     let mut without_name = Vec::new();
+    let mut after_bare_text = false;
     for word in words {
         let Some((option, value)) = named(path, leaf, word)? else {
+            // `reason:promote staging` must not deploy to staging.
+            if after_bare_text {
+                return Err(Misread::TooMany { surplus: word.text.clone(), usage: usage(path, leaf) });
+            }
             without_name.push(word.text.clone());
             continue;
         };
         if placed.iter().any(|(known, _)| known.name == option.name) {
             return Err(Misread::Twice { option: option.name, usage: usage(path, leaf) });
         }
+        after_bare_text = matches!(option.kind, Kind::Text) && !word.quoted;
         placed.push((option, value));
     }
     let free: Vec<&OptionSpec> =

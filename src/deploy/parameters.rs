@@ -104,7 +104,8 @@ pub fn is_exact(number: i64) -> bool {
     number.unsigned_abs() <= 1 << 53
 }
 
-fn check_name(name: &str) -> Result<(), Invalid> {
+/// Refuses a name that CircleCI doesn't take, that is reserved, or that looks like a secret.
+pub fn check_name(name: &str) -> Result<(), Invalid> {
     if !is_name(name) {
         return Err(invalid(
             "A parameter's name has letters, digits and `_` only, doesn't begin with a digit, and has at most 128 characters."

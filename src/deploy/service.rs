@@ -349,7 +349,10 @@ impl Deploys {
         if deploy.state.is_final() {
             let outcome = outcome(deploy.state);
             let detail = serde_json::json!({ "said": deploy.said });
-            audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployFinished, outcome, detail)).await?;
+            let mut entry = self.entry(deploy, audit::Action::DeployFinished, outcome, detail);
+            // Why it ended so, where nobody gave a reason for it.
+            entry.reason = entry.reason.or_else(|| deploy.said.clone());
+            audit::append(&mut tx, &entry).await?;
         }
         tx.commit().await.map_err(DbError::from)
     }

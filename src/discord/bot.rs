@@ -156,7 +156,7 @@ fn bot_ended(ended: Result<Result<(), gateway::Fatal>, JoinError>) -> Result<(),
 async fn find_gateway(rest: &Rest, stopping: &CancellationToken) -> Result<Option<GatewayBot>, BotError> {
     let asked = (|| rest.gateway_bot())
         .retry(patience(FIND_AGAIN_AFTER_MAX))
-        .when(|error| !matches!(error, RestError::Unauthorized | RestError::Forbidden { .. }))
+        .when(|error| !matches!(error, RestError::Unauthorized))
         .notify(|error, after| {
             tracing::warn!(retry_after_s = after.as_secs(), "Discord's gateway can't be found yet: {error}")
         });

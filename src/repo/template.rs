@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value as Json};
 
-use crate::deploy::parameters::{self, NAME_CHARS_MAX, PARAMETERS_MAX, Parameter, VALUE_CHARS_MAX, Value};
+use crate::deploy::parameters::{self, PARAMETERS_MAX, Parameter, VALUE_CHARS_MAX, Value};
 use crate::invalid::Invalid;
 
 /// The longest template in bytes.
@@ -112,11 +112,7 @@ impl fmt::Display for Template {
 }
 
 fn parameter(name: String, value: Json) -> Result<Parameter, Invalid> {
-    if !parameters::is_name(&name) {
-        return Err(invalid(format!(
-            "A parameter's name has letters, digits and `_` only, doesn't begin with a digit, and has at most {NAME_CHARS_MAX} characters."
-        )));
-    }
+    parameters::check_name(&name).map_err(|refused| invalid(refused.why.into_owned()))?;
     let value = match value {
         Json::Bool(value) => Value::Boolean(value),
         Json::Number(number) => Value::Integer(

@@ -183,10 +183,10 @@ async fn the_end_of_v1_triggers_is_remembered() {
 
     fake.retire_v1_triggers();
     let error = circleci.trigger(&job("main")).await.unwrap_err();
-    insta::assert_snapshot!(told(&error), @r#"
-    Retired 410: CircleCI has ended the triggers of its API v1.1, for everybody on 1 February 2027. Use a `pipeline` environment instead: docs/circleci.md shows how to move one over.
+    insta::assert_snapshot!(told(&error), @"
+    Retired 410: CircleCI takes no more triggers of its API v1.1, which end for everybody on 1 February 2027. Use a `pipeline` environment instead: docs/circleci.md shows how to move one over.
     CircleCI: This endpoint was removed on 1 February 2027. Use API v2 or v3 to trigger pipelines.
-    "#);
+    ");
     let now = Clock::system().now();
     let end = sunset.borrow().unwrap();
     assert!(end <= now && end <= day("2027-02-01"));

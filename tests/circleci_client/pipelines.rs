@@ -188,6 +188,9 @@ async fn anything_but_201_has_started_nothing_and_an_odd_201_may_have() {
         fake.fault(Route::RunPipeline, Fault::StatusAfter(201, odd), 1);
         assert!(matches!(circleci.trigger(&pipeline("main")).await, Err(TriggerError::Lost { .. })));
     }
+    // A page that isn't CircleCI's tells nothing.
+    fake.fault(Route::RunPipeline, Fault::Garbage, 1);
+    assert!(matches!(circleci.trigger(&pipeline("main")).await, Err(TriggerError::Lost { .. })));
 }
 
 #[tokio::test]

@@ -41,6 +41,15 @@ fn options_by_position_and_by_name_are_the_same_command() {
 }
 
 #[test]
+fn what_follows_an_unquoted_text_is_not_taken_for_another_option() {
+    for line in ["/deploy acme/web main reason:promote staging", "/permission grant guest deploy reason:release night"]
+    {
+        assert!(meaning(line).contains("TooMany"), "{line}: {}", meaning(line));
+    }
+    assert!(meaning(r#"/deploy acme/web main reason:"promote it" staging"#).contains("staging"));
+}
+
+#[test]
 fn a_colon_makes_no_option_of_a_text() {
     let reason = |line: &str| match parse(line, &people()).unwrap() {
         Line::Command { arguments, .. } => arguments.text("reason").map(str::to_owned),

@@ -230,10 +230,7 @@ impl Check {
             branch: self.branch.as_ref().map(Branch::as_str),
             environment: self.environment.as_ref().map(EnvironmentName::as_str),
         };
-        if self.user.id != caller.actor.id {
-            app.permissions.require(&mut app.db().reader().await?, caller, Action::Admin, ask).await?;
-        }
-        let (decision, rules) = app.permissions.decide(caller.guild, &self.user, self.action, ask).await?;
+        let (decision, rules) = app.permissions.check(caller, &self.user, self.action, ask).await?;
         let allowed = decision.is_allowed();
         let mut body = Text::of(&self.user.name)
             .plain(if allowed { " may " } else { " may not " })

@@ -75,16 +75,20 @@ impl Permissions {
         self.judge(&store::rules_about(&mut **tx, caller.guild, action, now).await?, caller, action, ask)
     }
 
-    /// What `actor` may do and which rules say so.
-    pub async fn decide(
+    /// What `person` may do and which rules say so. About anybody but oneself that is for who administers what is asked for.
+    pub async fn check(
         &self,
-        guild: GuildId,
-        actor: &Actor,
+        caller: &Caller,
+        person: &Actor,
         action: Action,
         ask: Ask<'_>,
-    ) -> Result<(Decision, Vec<Rule>), DbError> {
-        let mut rules = self.rules_about(&mut self.db.reader().await?, guild, action).await?;
-        let decision = decide(&rules, &self.owners, actor, guild, action, ask, self.clock.now());
+    ) -> Result<(Decision, Vec<Rule>), Refusal> {
+        let mut reader = self.db.reader().await?;
+        if person.id != caller.actor.id {
+            self.require(&mut reader, caller, Action::Admin, ask).await?;
+        }
+        let mut rules = self.rules_about(&mut reader, caller.guild, action).await?;
+        let decision = decide(&rules, &self.owners, person, caller.guild, action, ask, self.clock.now());
         rules.retain(|rule| decision.rules().contains(&rule.id));
         Ok((decision, rules))
     }

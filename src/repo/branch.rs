@@ -93,19 +93,9 @@ impl Revision {
         &self.0
     }
 
-    /// Whether all 40 digits are known.
-    pub fn is_whole(&self) -> bool {
-        self.0.len() == REVISION_DIGITS
-    }
-
     /// Whether `abbreviation` stands for this commit.
     pub fn is_full_of(&self, abbreviation: &Revision) -> bool {
         self.0.starts_with(&abbreviation.0)
-    }
-
-    /// The first digits, as people read them.
-    pub fn short(&self) -> &str {
-        &self.0[..REVISION_DIGITS_MIN]
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::cli::audit::{Output, SearchArgs, VerifyArgs};
 use crate::config::{Base, Variables, Wrong};
@@ -19,7 +20,7 @@ use crate::{command, logging};
 /// Deploys from Discord through CircleCI, with permissions and a tamper-evident record.
 #[derive(Debug, Parser)]
 #[command(version)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Subcommands>,
 }
@@ -43,8 +44,25 @@ enum Audit {
     Verify(VerifyArgs),
 }
 
-/// Runs the command line.
-pub async fn main(cli: Cli) -> ExitCode {
+/// Runs the command line of this process.
+///
+/// The runtime begins here and not in the binary: a future is compiled once more in each crate that polls it.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("The async runtime can't be started: {error}.");
+            return ExitCode::FAILURE;
+        }
+    };
+    let exit = runtime.block_on(carry_out(cli));
+    // Whatever is still under way is recorded; it must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn carry_out(cli: Cli) -> ExitCode {
     let ended = match Variables::load() {
         Ok(variables) => run(cli, &variables).await,
         Err(wrong) => Err(tell_wrong(&[wrong])),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor};
 
 use crate::invalid::Invalid;
 
@@ -136,6 +136,9 @@ pub type Pool = AnyPool;
 
 /// A transaction that already holds the write lock, so that what it reads cannot change before it writes.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
+
+/// A connection, of whichever kind: for reads that belong before a write, too.
+pub type Connection = AnyConnection;
 
 /// A connection for reads that follow each other.
 pub type Reader = sqlx::pool::PoolConnection<sqlx::Any>;

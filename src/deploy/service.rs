@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use super::plan::{Plan, Wish, all_parameters, choose, name_for_circleci};
 use super::settled::Settled;
+use super::store::Place;
 use super::{Deploy, Reason, State, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::{self, CLOCK_SKEW, CircleCi, Found, Order, Project, ReadError, RunId, SENT_WITHIN, TriggerError};
-use crate::db::{Db, DbError, Reader};
+use crate::db::{Connection, Db, DbError, Reader};
 use crate::guild;
 use crate::id::{DeployId, InteractionId, MessageId};
 use crate::permission::{Action, Ask, Permissions};
@@ -130,16 +131,21 @@ impl Deploys {
         let Plan { repo, environment, wish } = plan;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let ask = ask(&repo.name, &wish.branch, &environment.name);
-        self.permissions.require_in(&mut tx, caller, Action::Deploy, ask).await?;
-        if !self.repos.stand_in(&mut tx, caller.guild, &repo, &environment).await? {
-            return Err(Refusal::conflict(
-                format!(
-                    "How `{}` is deployed to `{}` was changed this very moment, so nothing was done.",
-                    repo.name, environment.name
-                ),
-                "Ask again.",
-            ));
+        match self.permitted_place(&mut tx, caller, &repo.name, &environment.name, &wish.branch).await? {
+            Some(place) if place.repo == repo && place.environment == environment => {}
+            place => {
+                if place.is_none() {
+                    let ask = ask(&repo.name, &wish.branch, &environment.name);
+                    self.permissions.require_in(&mut tx, caller, Action::Deploy, ask).await?;
+                }
+                return Err(Refusal::conflict(
+                    format!(
+                        "How `{}` is deployed to `{}` was changed this very moment, so nothing was done.",
+                        repo.name, environment.name
+                    ),
+                    "Ask again.",
+                ));
+            }
         }
         let (uuid, id) = (Uuid::now_v7(), guild::store::next_deploy(&mut tx, caller.guild).await?);
         let parameters = all_parameters(&environment, &wish, &caller.actor, &uuid, id)?;
@@ -239,8 +245,29 @@ impl Deploys {
         store::branches(self.db.pool(), caller.guild, repo, limit).await
     }
 
+    /// A repository and environment, if they are there and `caller` may deploy that branch to it.
+    async fn permitted_place(
+        &self,
+        connection: &mut Connection,
+        caller: &Caller,
+        repo: &RepoName,
+        environment: &EnvironmentName,
+        branch: &Branch,
+    ) -> Result<Option<Place>, DbError> {
+        let place = store::place(connection, caller, Action::Deploy, repo, environment, self.clock.now()).await?;
+        Ok(place.filter(|place| {
+            let ask = ask(&place.repo.name, branch, &place.environment.name);
+            self.permissions.allows(&place.rules, caller, Action::Deploy, ask)
+        }))
+    }
+
     /// The repository and environment that are wished for, if `caller` may deploy there.
     async fn find(&self, reader: &mut Reader, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
+        // An environment called `production` is meant where none is named, the only one or not: mostly one look is enough.
+        let likely = wish.environment.clone().unwrap_or_else(EnvironmentName::production);
+        if let Some(place) = self.permitted_place(reader, caller, &wish.repo, &likely, &wish.branch).await? {
+            return Ok((place.repo, place.environment));
+        }
         let repo = self.repos.find(reader, caller.guild, &wish.repo).await?;
         let environments = self.repos.environments(reader, caller.guild, &repo.name).await?;
         let environment = choose(&repo, environments, wish.environment.as_ref())?;

@@ -2,17 +2,20 @@
 
 use std::ops::RangeInclusive;
 
-use sqlx::{Any, Executor};
+use sqlx::any::AnyRow;
+use sqlx::{Any, AssertSqlSafe, Executor, FromRow, Row as _};
 use uuid::Uuid;
 
 use super::parameters::{self, Parameter, Value};
 use super::{Deploy, State};
-use crate::actor::ActorId;
+use crate::actor::{ActorId, Caller};
 use crate::circleci::RunId;
 use crate::db::{DbError, Tx};
 use crate::id::{ChannelId, DeployId, GuildId, InteractionId, MessageId};
-use crate::repo::store::{columns, trigger};
-use crate::repo::{Branch, RepoName};
+use crate::permission::store::about;
+use crate::permission::{self, Action, Rule};
+use crate::repo::store::{EnvironmentRow, RepoRow, columns, trigger};
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName};
 use crate::time::Timestamp;
 
 #[derive(sqlx::FromRow)]
@@ -119,6 +122,55 @@ fn read_parameters(text: &str) -> Option<Vec<Parameter>> {
             Some(parameters::Parameter { name, value })
         })
         .collect()
+}
+
+/// Where somebody wants to deploy, and what may let them.
+pub struct Place {
+    /// The repository.
+    pub repo: Repo,
+    /// The environment.
+    pub environment: Environment,
+    /// The rules about the action for them. They alone decide whether they may.
+    pub rules: Vec<Rule>,
+}
+
+/// A place, if there is one of that name. One statement: it stands before an acknowledgement, and each costs a way to the
+/// database's thread and back.
+pub async fn place(
+    executor: impl Executor<'_, Database = Any>,
+    caller: &Caller,
+    action: Action,
+    repo: &RepoName,
+    environment: &EnvironmentName,
+    now: Timestamp,
+) -> Result<Option<Place>, DbError> {
+    let Caller { guild, actor, .. } = caller;
+    let user = if let ActorId::User(user) = actor.id { Some(user.row()) } else { None };
+    let sql = format!(
+        "SELECT repo.name AS repo_name, repo.vcs, repo.project, repo.default_branch,
+                environment.name AS environment_name, environment.kind, environment.job, environment.definition,
+                environment.template,
+                rule.number, rule.subject_kind, rule.subject_id, rule.effect, rule.action, rule.repo, rule.branch,
+                rule.environment, rule.expires_at, rule.reason, rule.made_by, rule.made_by_name, rule.made_at
+           FROM repo
+           JOIN environment ON environment.guild_id = repo.guild_id AND environment.repo_key = repo.repo_key
+           LEFT JOIN rule ON rule.guild_id = repo.guild_id AND rule.revoked_at IS NULL AND {}
+          WHERE repo.guild_id = $1 AND repo.repo_key = $2 AND environment.name = $3
+          ORDER BY rule.number",
+        about(actor, 4)
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(guild.row()).bind(repo.key()).bind(environment.as_str());
+    // The role that everybody holds has the guild's id.
+    let query = query.bind(action.as_str()).bind(now.millis()).bind(user).bind(guild.row());
+    let rows = actor.roles.iter().fold(query, |query, role| query.bind(role.row())).fetch_all(executor).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let is_rule = |row: &&AnyRow| matches!(row.try_get("number"), Ok(Some::<i64>(_)));
+    let rule = |row| Rule::try_from(permission::store::Row::from_row(row)?);
+    Ok(Some(Place {
+        repo: RepoRow::from_row(first)?.try_into()?,
+        environment: EnvironmentRow::from_row(first)?.try_into()?,
+        rules: rows.iter().filter(is_rule).map(rule).collect::<Result<_, _>>()?,
+    }))
 }
 
 /// Keeps a new deploy.

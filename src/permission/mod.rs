@@ -4,7 +4,7 @@ pub mod decision;
 pub mod pattern;
 pub mod rule;
 pub mod service;
-mod store;
+pub(crate) mod store;
 
 pub use decision::{Ask, Because, Decision, decide};
 pub use pattern::{Case, Pattern};

@@ -207,8 +207,8 @@ impl Permissions {
         Ok(rules)
     }
 
-    /// Whether `rules`, which hold at least those for the caller, permit it.
-    fn allows(&self, rules: &[Rule], caller: &Caller, action: Action, ask: Ask<'_>) -> bool {
+    /// Whether `rules`, which hold at least those about the action for the caller, permit it.
+    pub fn allows(&self, rules: &[Rule], caller: &Caller, action: Action, ask: Ask<'_>) -> bool {
         decide(rules, &self.owners, &caller.actor, caller.guild, action, ask, self.clock.now()).is_allowed()
     }
 

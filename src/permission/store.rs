@@ -8,8 +8,9 @@ use crate::db::{DbError, Tx};
 use crate::id::{GuildId, RoleId, RuleId, UserId};
 use crate::time::Timestamp;
 
+/// A rule's columns.
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(crate) struct Row {
     number: i64,
     subject_kind: String,
     subject_id: i64,
@@ -101,20 +102,27 @@ pub async fn rules_for(
     now: Timestamp,
 ) -> Result<Vec<Rule>, DbError> {
     let ActorId::User(user) = &actor.id else { return Ok(vec![]) };
-    let further_roles: String = (6..6 + actor.roles.len()).map(|number| format!(", ${number}")).collect();
-    let sql = format!(
-        select!(
-            "AND action = $2 AND (expires_at IS NULL OR expires_at > $3)
-             AND (subject_kind = 'user' AND subject_id = $4 OR subject_kind = 'role' AND subject_id IN ($5{}))"
-        ),
-        further_roles
-    );
+    let sql = format!(select!("AND {}"), about(actor, 2));
     let query = sqlx::query_as(AssertSqlSafe(sql)).bind(guild.row()).bind(action.as_str()).bind(now.millis());
     // The role that everybody holds has the guild's id.
     let query = query.bind(user.row()).bind(guild.row());
     let query = actor.roles.iter().fold(query, |query, role| query.bind(role.row()));
     let rows: Vec<Row> = query.fetch_all(executor).await?;
     rows.into_iter().map(Rule::try_from).collect()
+}
+
+/// The condition that a rule in force is about an action for `actor`. Its parameters follow each other from `$first` on: the
+/// action, the time, the user, the guild, the roles.
+pub(crate) fn about(actor: &Actor, first: usize) -> String {
+    let roles: Vec<String> = (first + 3..=first + 3 + actor.roles.len()).map(|number| format!("${number}")).collect();
+    format!(
+        "rule.action = ${first} AND (rule.expires_at IS NULL OR rule.expires_at > ${})
+         AND (rule.subject_kind = 'user' AND rule.subject_id = ${}
+              OR rule.subject_kind = 'role' AND rule.subject_id IN ({}))",
+        first + 1,
+        first + 2,
+        roles.join(", ")
+    )
 }
 
 /// Keeps a new rule.

@@ -8,7 +8,7 @@ use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::Project;
-use crate::db::{Db, DbError, Reader, Tx};
+use crate::db::{Db, DbError, Reader};
 use crate::id::GuildId;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
@@ -235,18 +235,6 @@ impl Repos {
     /// A registered repository, whoever asks.
     pub async fn find(&self, reader: &mut Reader, guild: GuildId, name: &RepoName) -> Result<Repo, Refusal> {
         store::repo(&mut **reader, guild, name).await?.ok_or_else(|| unknown(name))
-    }
-
-    /// Whether a repository and an environment still stand as they were read, within the transaction of what rests on it.
-    pub async fn stand_in(
-        &self,
-        tx: &mut Tx,
-        guild: GuildId,
-        repo: &Repo,
-        environment: &Environment,
-    ) -> Result<bool, DbError> {
-        let same = store::repo(&mut **tx, guild, &repo.name).await?.as_ref() == Some(repo);
-        Ok(same && store::environments(&mut **tx, guild, &repo.name).await?.contains(environment))
     }
 
     /// The environments of a registered repository, whoever asks.

@@ -8,9 +8,10 @@ use crate::db::{DbError, Tx};
 use crate::id::GuildId;
 use crate::time::Timestamp;
 
+/// A repository's columns, `name` under the name of `repo_name`.
 #[derive(sqlx::FromRow)]
-struct RepoRow {
-    name: String,
+pub(crate) struct RepoRow {
+    repo_name: String,
     vcs: String,
     project: Option<String>,
     default_branch: Option<String>,
@@ -22,7 +23,7 @@ impl TryFrom<RepoRow> for Repo {
     fn try_from(row: RepoRow) -> Result<Self, DbError> {
         let corrupt = |_| DbError::Corrupt("a repository's name, host, project or default branch".to_owned());
         Ok(Repo {
-            name: row.name.parse().map_err(corrupt)?,
+            name: row.repo_name.parse().map_err(corrupt)?,
             vcs: row.vcs.parse().map_err(corrupt)?,
             project: row.project.map(|slug| slug.parse()).transpose().map_err(corrupt)?,
             default_branch: row.default_branch.map(|branch| branch.parse()).transpose().map_err(corrupt)?,
@@ -30,9 +31,10 @@ impl TryFrom<RepoRow> for Repo {
     }
 }
 
+/// An environment's columns, `name` under the name of `environment_name`.
 #[derive(sqlx::FromRow)]
-struct EnvironmentRow {
-    name: String,
+pub(crate) struct EnvironmentRow {
+    environment_name: String,
     kind: String,
     job: Option<String>,
     definition: Option<String>,
@@ -44,7 +46,7 @@ impl TryFrom<EnvironmentRow> for Environment {
 
     fn try_from(row: EnvironmentRow) -> Result<Self, DbError> {
         Ok(Environment {
-            name: row.name.parse().map_err(|_| DbError::Corrupt("an environment's name".to_owned()))?,
+            name: row.environment_name.parse().map_err(|_| DbError::Corrupt("an environment's name".to_owned()))?,
             trigger: trigger(&row.kind, row.job, row.definition)?,
             template: row.template.parse().map_err(|_| DbError::Corrupt("an environment's template".to_owned()))?,
         })
@@ -75,22 +77,24 @@ pub async fn repo(
     guild: GuildId,
     name: &RepoName,
 ) -> Result<Option<Repo>, DbError> {
-    let row: Option<RepoRow> =
-        sqlx::query_as("SELECT name, vcs, project, default_branch FROM repo WHERE guild_id = $1 AND repo_key = $2")
-            .bind(guild.row())
-            .bind(name.key())
-            .fetch_optional(executor)
-            .await?;
+    let row: Option<RepoRow> = sqlx::query_as(
+        "SELECT name AS repo_name, vcs, project, default_branch FROM repo WHERE guild_id = $1 AND repo_key = $2",
+    )
+    .bind(guild.row())
+    .bind(name.key())
+    .fetch_optional(executor)
+    .await?;
     row.map(Repo::try_from).transpose()
 }
 
 /// Every repository of `guild`, by name.
 pub async fn repos(executor: impl Executor<'_, Database = Any>, guild: GuildId) -> Result<Vec<Repo>, DbError> {
-    let rows: Vec<RepoRow> =
-        sqlx::query_as("SELECT name, vcs, project, default_branch FROM repo WHERE guild_id = $1 ORDER BY repo_key")
-            .bind(guild.row())
-            .fetch_all(executor)
-            .await?;
+    let rows: Vec<RepoRow> = sqlx::query_as(
+        "SELECT name AS repo_name, vcs, project, default_branch FROM repo WHERE guild_id = $1 ORDER BY repo_key",
+    )
+    .bind(guild.row())
+    .fetch_all(executor)
+    .await?;
     rows.into_iter().map(Repo::try_from).collect()
 }
 
@@ -121,7 +125,10 @@ pub async fn environments(
     repo: &RepoName,
 ) -> Result<Vec<Environment>, DbError> {
     let rows: Vec<EnvironmentRow> = sqlx::query_as(
-        "SELECT name, kind, job, definition, template FROM environment WHERE guild_id = $1 AND repo_key = $2 ORDER BY name",
+        "SELECT name AS environment_name, kind, job, definition, template
+           FROM environment
+          WHERE guild_id = $1 AND repo_key = $2
+          ORDER BY name",
     )
     .bind(guild.row())
     .bind(repo.key())

@@ -243,7 +243,7 @@ impl Line {
 fn socket_config(limits: &Limits) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
+        .write_buffer_size(BUFFER_BYTES)
         .max_message_size(Some(limits.message_bytes_max))
         .max_frame_size(Some(limits.message_bytes_max))
 }

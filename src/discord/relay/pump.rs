@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
@@ -21,6 +22,8 @@ const RESUME: u16 = 4000;
 const IDENTIFY: u16 = 4009;
 /// Tells Discord that the session is over.
 const GOODBYE: u16 = 1000;
+/// How many messages are written at once: the rest waits until they are through.
+const BATCH_MAX: usize = 32;
 /// serenity looks at its heartbeats every half second, so one may be that late.
 const QUIET_MARGIN: Duration = Duration::from_secs(2);
 
@@ -132,11 +135,7 @@ impl<'a> Pump<'a> {
         loop {
             let dead_at = self.dead_at();
             let result = tokio::select! {
-                message = self.discord.next() => match message {
-                    Some(Ok(message)) => self.on_discord(message).await,
-                    Some(Err(error)) => Err(error.into()),
-                    None => Err(Stop::Lost("the connection ended".to_owned())),
-                },
+                message = self.discord.next() => self.on_discord_messages(message).await,
                 message = self.client.next() => match message {
                     Some(Ok(message)) => self.on_client(message).await,
                     Some(Err(_)) | None => Err(Stop::ClientLeft),
@@ -147,6 +146,25 @@ impl<'a> Pump<'a> {
             if let Err(stop) = result {
                 return stop;
             }
+        }
+    }
+
+    /// Passes on the first message and those that have arrived behind it, then writes them all at once: people who ask
+    /// in the same instant should not wait for a way to the system and back for each other.
+    async fn on_discord_messages(&mut self, first: Option<tungstenite::Result<Message>>) -> Result<(), Stop> {
+        self.on_next(first).await?;
+        for _ in 1..BATCH_MAX {
+            let Some(next) = self.discord.next().now_or_never() else { break };
+            self.on_next(next).await?;
+        }
+        self.flush_client().await
+    }
+
+    async fn on_next(&mut self, next: Option<tungstenite::Result<Message>>) -> Result<(), Stop> {
+        match next {
+            Some(Ok(message)) => self.on_discord(message).await,
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Stop::Lost("the connection ended".to_owned())),
         }
     }
 
@@ -194,7 +212,7 @@ impl<'a> Pump<'a> {
             }
             _ => {}
         }
-        self.pass_to_client(Message::Text(text)).await
+        self.feed_client(Message::Text(text)).await
     }
 
     async fn on_client(&mut self, message: Message) -> Result<(), Stop> {
@@ -228,10 +246,16 @@ impl<'a> Pump<'a> {
     }
 
     async fn pass_to_client(&mut self, message: Message) -> Result<(), Stop> {
-        match timeout(self.line.limits.write, self.client.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Stop::ClientLeft),
-        }
+        self.feed_client(message).await?;
+        self.flush_client().await
+    }
+
+    async fn feed_client(&mut self, message: Message) -> Result<(), Stop> {
+        written(timeout(self.line.limits.write, self.client.feed(message)).await)
+    }
+
+    async fn flush_client(&mut self) -> Result<(), Stop> {
+        written(timeout(self.line.limits.write, self.client.flush()).await)
     }
 
     /// serenity counts an unanswered heartbeat even across a resume, and then identifies anew. So it
@@ -309,6 +333,13 @@ impl<'a> Pump<'a> {
     /// frame into a reset. The caller limits the time.
     async fn wait_for_close(&mut self) {
         while let Some(Ok(_)) = self.discord.next().await {}
+    }
+}
+
+fn written(result: Result<tungstenite::Result<()>, Elapsed>) -> Result<(), Stop> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Stop::ClientLeft),
     }
 }
 

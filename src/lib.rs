@@ -7,6 +7,7 @@ pub mod acknowledgements;
 pub mod actor;
 pub mod app;
 pub mod audit;
+pub mod changes;
 pub mod circleci;
 pub mod cli;
 pub mod command;

@@ -55,6 +55,19 @@ async fn a_permission_that_is_taken_away_meanwhile_is_missing() {
     stage.finish().await;
 }
 
+#[tokio::test]
+async fn a_permission_that_another_program_takes_away_is_missing_at_once() {
+    let stage = Stage::start().await;
+    stage.alice().deploys("acme/web", "main").await.answer().await;
+    let mut program = stage.hold_database().await;
+    program.write("UPDATE rule SET revoked_at = 1 WHERE action = 'deploy'").await;
+    program.give_back().await;
+    let answer = stage.alice().deploys("acme/web", "main").await.answer().await;
+    assert!(answer.text().contains("no rule gives it to you"), "{}", answer.text());
+    assert_eq!((stage.circleci.triggers(), stage.states().await.len()), (1, 1));
+    stage.finish().await;
+}
+
 /// Nothing in a pipeline names the deploy that made it, so of two deploys that were lost together neither may take the one
 /// pipeline that there is.
 #[tokio::test]

@@ -4,6 +4,7 @@ pub mod card;
 pub mod parameters;
 pub mod plan;
 pub mod reason;
+mod rulebook;
 pub mod service;
 mod settled;
 pub mod state;

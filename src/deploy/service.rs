@@ -9,6 +9,7 @@ use backon::{ExponentialBuilder, Retryable};
 use uuid::Uuid;
 
 use super::plan::{Plan, Wish, all_parameters, choose, name_for_circleci};
+use super::rulebook::Rulebooks;
 use super::settled::Settled;
 use super::store::Place;
 use super::{Deploy, Reason, State, store};
@@ -76,12 +77,13 @@ pub struct Deploys {
     circleci: CircleCi,
     clock: Clock,
     claims: Claims,
+    rulebooks: Rulebooks,
 }
 
 impl Deploys {
     /// Deploys kept in `db` and sent to `circleci`.
     pub fn new(db: Db, permissions: Permissions, repos: Repos, circleci: CircleCi, clock: Clock) -> Self {
-        Self { db, permissions, repos, circleci, clock, claims: Claims::default() }
+        Self { db, permissions, repos, circleci, clock, claims: Claims::default(), rulebooks: Rulebooks::default() }
     }
 
     /// Whether a wish may be carried out, and how. Reads only, and never asks CircleCI: it stands between an interaction
@@ -98,18 +100,10 @@ impl Deploys {
                 ),
             });
         }
-        let mut reader = self.db.reader().await?;
-        let (repo, environment) = match self.find(&mut reader, caller, &wish).await {
-            Ok(found) => found,
-            Err(refusal) => {
-                // Who may not even see the repository isn't told whether there is one, nor by which kind of refusal.
-                let whole = Ask { repo: Some(wish.repo.as_str()), ..Ask::default() };
-                self.permissions.require(&mut reader, caller, Action::View, whole).await?;
-                return Err(refusal);
-            }
+        let (repo, environment) = match self.surely_permitted(caller, &wish).await? {
+            Some(place) => place,
+            None => self.find(caller, &wish).await?,
         };
-        // Whoever holds one connection must not wait for another.
-        drop(reader);
         all_parameters(&environment, &wish, &caller.actor, &Uuid::nil(), DeployId(0))?;
         let is_pipeline = matches!(environment.trigger, Trigger::Pipeline { .. });
         if is_pipeline && wish.revision.is_some() && !environment.template.carries("revision") {
@@ -261,13 +255,31 @@ impl Deploys {
         }))
     }
 
-    /// The repository and environment that are wished for, if `caller` may deploy there.
-    async fn find(&self, reader: &mut Reader, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
-        // An environment called `production` is meant where none is named, the only one or not: mostly one look is enough.
-        let likely = wish.environment.clone().unwrap_or_else(EnvironmentName::production);
-        if let Some(place) = self.permitted_place(reader, caller, &wish.repo, &likely, &wish.branch).await? {
-            return Ok((place.repo, place.environment));
-        }
+    /// The repository and environment that are wished for, if it is plain that `caller` may deploy there.
+    async fn surely_permitted(&self, caller: &Caller, wish: &Wish) -> Result<Option<(Repo, Environment)>, DbError> {
+        let book = self.rulebooks.of(&self.db, self.permissions.changes(), caller, self.clock.now()).await?;
+        // Where no environment is named, one called `production` is meant, the only one or not.
+        let named = wish.environment.clone().unwrap_or_else(EnvironmentName::production);
+        let Some((repo, environment)) = book.place(&wish.repo, &named) else { return Ok(None) };
+        let ask = ask(&repo.name, &wish.branch, &environment.name);
+        let may = self.permissions.allows(book.rules(), caller, Action::Deploy, ask);
+        Ok(may.then(|| (repo.clone(), environment.clone())))
+    }
+
+    /// The same in full: the environment that is meant, or why not.
+    async fn find(&self, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
+        let mut reader = self.db.reader().await?;
+        let refusal = match self.place(&mut reader, caller, wish).await {
+            Ok(found) => return Ok(found),
+            Err(refusal) => refusal,
+        };
+        // Who may not even see the repository isn't told whether there is one, nor by which kind of refusal.
+        let whole = Ask { repo: Some(wish.repo.as_str()), ..Ask::default() };
+        self.permissions.require(&mut reader, caller, Action::View, whole).await?;
+        Err(refusal)
+    }
+
+    async fn place(&self, reader: &mut Reader, caller: &Caller, wish: &Wish) -> Result<(Repo, Environment), Refusal> {
         let repo = self.repos.find(reader, caller.guild, &wish.repo).await?;
         let environments = self.repos.environments(reader, caller.guild, &repo.name).await?;
         let environment = choose(&repo, environments, wish.environment.as_ref())?;

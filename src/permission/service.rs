@@ -7,6 +7,7 @@ use super::rule::{Action, Effect, Rule, Scope, Subject};
 use super::store;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::audit::{self, Entry, Outcome};
+use crate::changes::Changes;
 use crate::db::{Db, DbError, Reader, Tx};
 use crate::guild;
 use crate::id::{GuildId, RuleId, UserId};
@@ -19,6 +20,7 @@ pub struct Permissions {
     db: Db,
     owners: Arc<[UserId]>,
     clock: Clock,
+    changes: Changes,
 }
 
 /// A rule that somebody wants to make.
@@ -41,7 +43,12 @@ pub struct Grant {
 impl Permissions {
     /// Permissions kept in `db`, with `owners` (`SLIPWAY_OWNERS`) above them.
     pub fn new(db: Db, owners: Arc<[UserId]>, clock: Clock) -> Self {
-        Self { db, owners, clock }
+        Self { db, owners, clock, changes: Changes::default() }
+    }
+
+    /// The changes of rules, and of what they are about.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Refuses unless `caller` may do `action` to what is asked. Reads only.
@@ -111,6 +118,7 @@ impl Permissions {
     /// Makes a rule.
     pub async fn grant(&self, caller: &Caller, grant: Grant) -> Result<Rule, Refusal> {
         let now = self.clock.now();
+        let _changing = self.changes.begin();
         let mut tx = self.db.begin().await?;
         self.ensure_guild(&mut tx, caller.guild).await?;
         self.require_admin_over(&mut tx, caller, &grant.scope).await?;
@@ -134,6 +142,7 @@ impl Permissions {
 
     /// Revokes a rule.
     pub async fn revoke(&self, caller: &Caller, id: RuleId) -> Result<Rule, Refusal> {
+        let _changing = self.changes.begin();
         let mut tx = self.db.begin().await?;
         self.ensure_guild(&mut tx, caller.guild).await?;
         let rules = store::rules(&mut *tx, caller.guild).await?;

@@ -122,6 +122,7 @@ impl Repos {
         }
         let trigger = job.map_or(Trigger::Pipeline { definition: None }, Trigger::Job);
         let production = Environment::new(EnvironmentName::production(), trigger);
+        let _changing = self.permissions.changes().begin();
         let mut tx = self.db.begin().await?;
         self.permissions.require_in(&mut tx, caller, Action::Admin, whole(&repo.name)).await?;
         store::insert(&mut tx, caller.guild, &repo, &caller.actor, self.clock.now()).await.map_err(
@@ -148,6 +149,7 @@ impl Repos {
 
     /// Takes a repository and its environments away; what was deployed stays in the history.
     pub async fn remove(&self, caller: &Caller, name: &RepoName) -> Result<Repo, Refusal> {
+        let _changing = self.permissions.changes().begin();
         let mut tx = self.db.begin().await?;
         self.permissions.require_in(&mut tx, caller, Action::Admin, whole(name)).await?;
         let Some(repo) = store::repo(&mut *tx, caller.guild, name).await? else {
@@ -171,6 +173,7 @@ impl Repos {
         name: &RepoName,
         change: EnvironmentChange,
     ) -> Result<Environment, Refusal> {
+        let _changing = self.permissions.changes().begin();
         let mut tx = self.db.begin().await?;
         self.permissions.require_in(&mut tx, caller, Action::Admin, environment_of(name, &change.name)).await?;
         let repo = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;
@@ -195,6 +198,7 @@ impl Repos {
         name: &RepoName,
         environment: &EnvironmentName,
     ) -> Result<Repo, Refusal> {
+        let _changing = self.permissions.changes().begin();
         let mut tx = self.db.begin().await?;
         self.permissions.require_in(&mut tx, caller, Action::Admin, environment_of(name, environment)).await?;
         let repo = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;

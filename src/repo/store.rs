@@ -1,6 +1,6 @@
 //! The repositories and environments as rows.
 
-use sqlx::{Any, Executor};
+use sqlx::{Any, Executor, FromRow, Row as _};
 
 use super::{Environment, EnvironmentName, Repo, RepoName, Trigger};
 use crate::actor::Actor;
@@ -96,6 +96,20 @@ pub async fn repos(executor: impl Executor<'_, Database = Any>, guild: GuildId) 
     .fetch_all(executor)
     .await?;
     rows.into_iter().map(Repo::try_from).collect()
+}
+
+/// The environments of every repository of a guild, each with its repository's key.
+pub async fn environments_of_guild(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+) -> Result<Vec<(String, Environment)>, DbError> {
+    let rows = sqlx::query(
+        "SELECT repo_key, name AS environment_name, kind, job, definition, template FROM environment WHERE guild_id = $1",
+    )
+    .bind(guild.row())
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("repo_key")?, EnvironmentRow::from_row(row)?.try_into()?))).collect()
 }
 
 /// The names of every repository of every guild, each once.

@@ -2,18 +2,22 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::acknowledgements::Acknowledgements;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::CircleCi;
+use crate::circleci::{CircleCi, Reachable};
 use crate::command::{self, Arguments, Command, Path};
 use crate::complete::Branches;
 use crate::db::{Db, DbError};
-use crate::deploy::{Deploy, Deploys};
+use crate::deploy::{Deploy, Deploys, Pace};
+use crate::health::Health;
 use crate::id::{GuildId, InteractionId, MessageId, UserId};
+use crate::metrics::Metrics;
 use crate::permission::Permissions;
 use crate::refusal::Refusal;
 use crate::reply::{Reply, Text};
@@ -21,6 +25,8 @@ use crate::repo::{Branch, EnvironmentName, RepoName, Repos};
 use crate::time::{Clock, Timestamp};
 use crate::{notice, text};
 
+/// How often the metrics take over what other parts have counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// The longest reason of a refusal that is kept, in UTF-16 units.
 const REASON_MAX: usize = 500;
 /// How many interactions are remembered, so that one delivered twice in a row is not begun twice.
@@ -38,6 +44,10 @@ pub struct App {
     pub branches: Branches,
     /// The requests that wait for theirs.
     pub acknowledgements: Acknowledgements,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How the connections are.
+    pub health: Health,
     /// The time.
     pub clock: Clock,
     /// Canceled when Slipway stops: no new work is taken from then on.
@@ -46,7 +56,6 @@ pub struct App {
     circleci: CircleCi,
     v1_triggers_end: notice::Remembered,
     remembered: Mutex<Remembered>,
-    unfinished: Mutex<Vec<Deploy>>,
 }
 
 /// What somebody asks for.
@@ -91,6 +100,9 @@ pub enum Unseen {
 pub trait Chat: Send + Sync {
     /// Tells the person that the request has arrived. Once it has, it isn't told again and the first visibility stays.
     fn acknowledge(&self, visibility: Visibility) -> impl Future<Output = Result<Seen, Unseen>> + Send;
+
+    /// From now on the answer is the card of `deploy`, and the chat keeps it up to date by itself.
+    fn becomes_card(&self, deploy: &Deploy);
 
     /// Shows `reply` in place of what was shown before. A chat that fails to says so in its log: what was done is done.
     fn answer(&self, reply: &Reply) -> impl Future<Output = ()> + Send;
@@ -143,19 +155,27 @@ impl App {
         owners: Vec<UserId>,
         token_names: HashSet<String>,
         clock: Clock,
+        pace: Pace,
         stopping: CancellationToken,
     ) -> Result<Arc<Self>, DbError> {
         let permissions = Permissions::new(db.clone(), owners.into(), clock.clone());
         let repos = Repos::new(db.clone(), permissions.clone(), clock.clone(), token_names);
-        let deploys = Deploys::new(db.clone(), permissions.clone(), repos.clone(), circleci.clone(), clock.clone());
+        let metrics = Metrics::new();
+        let common = (db.clone(), permissions.clone(), clock.clone());
+        let deploys = Deploys::new(repos.clone(), circleci.clone(), common, metrics.clone(), pace);
+        // Before any new one is recorded: those are followed once they are sent.
+        let left = deploys.take_up().await?;
+        if left > 0 {
+            tracing::info!(deploys = left, "Deploys that the last stop has left unfinished are taken up");
+        }
         Ok(Arc::new(Self {
             acknowledgements: Acknowledgements::default(),
+            metrics,
+            health: Health::default(),
             branches: Branches::new(circleci.clone(), stopping.clone()),
             v1_triggers_end: notice::Remembered::v1_triggers_end(&db).await?,
             stopping,
             remembered: Mutex::default(),
-            // Read before any new one is recorded.
-            unfinished: Mutex::new(deploys.unfinished().await?),
             permissions,
             repos,
             deploys,
@@ -199,14 +219,32 @@ impl App {
         self.v1_triggers_end.follow(&self.db, self.circleci.sunset(), &self.stopping).await;
     }
 
+    /// Tells the health and the metrics how CircleCI answers; runs until Slipway stops.
+    pub async fn watch_circleci(&self) {
+        let mut reachable = self.circleci.reachable();
+        let mut reads = self.circleci.reads();
+        loop {
+            match *reachable.borrow_and_update() {
+                Reachable::Unknown => {}
+                Reachable::Yes => self.health.circleci(true),
+                Reachable::No { .. } => self.health.circleci(false),
+            }
+            self.metrics.following(i64::try_from(self.deploys.followed()).unwrap_or(i64::MAX));
+            let now = self.circleci.reads();
+            self.metrics.circleci(now.total - reads.total, now.rate_limited - reads.rate_limited);
+            reads = now;
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = sleep(COUNT_EVERY) => {}
+                // The client lives as long as `self`.
+                _ = reachable.changed() => {}
+            }
+        }
+    }
+
     /// The day on which API v1.1's triggers end, as far as it is known.
     pub fn v1_triggers_end(&self) -> Timestamp {
         self.v1_triggers_end.get()
-    }
-
-    /// The deploys whose sending the last stop interrupted; each is given out once.
-    pub fn take_unfinished(&self) -> Vec<Deploy> {
-        std::mem::take(&mut self.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The database, for what starts and stops the bot.

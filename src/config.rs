@@ -131,13 +131,17 @@ impl Variables {
             .collect()
     }
 
-    /// The variables that this version knows and does not use yet.
-    pub fn unused(&self) -> Vec<&'static str> {
-        [SLIPWAY_HTTP_ADDR, CIRCLECI_WEBHOOK_SECRET]
-            .iter()
-            .filter(|variable| self.get(variable).is_some())
-            .map(|variable| variable.0)
-            .collect()
+    /// What the operator should know when only one of the two settings for webhooks is there.
+    pub fn half_of_webhooks(&self) -> Option<&'static str> {
+        match (self.get(&SLIPWAY_HTTP_ADDR), self.get(&CIRCLECI_WEBHOOK_SECRET)) {
+            (None, Some(_)) => Some(
+                "CIRCLECI_WEBHOOK_SECRET is set without SLIPWAY_HTTP_ADDR, so no port is opened and no webhook can arrive",
+            ),
+            (Some(_), None) => Some(
+                "SLIPWAY_HTTP_ADDR is set without CIRCLECI_WEBHOOK_SECRET, so /healthz and /metrics are served and webhooks are not taken",
+            ),
+            _ => None,
+        }
     }
 
     /// An empty variable counts as missing.
@@ -153,6 +157,8 @@ pub struct Settings {
     pub discord: Discord,
     /// CircleCI.
     pub circleci: Access,
+    /// The HTTP server; none where no address is set, and then no port is opened.
+    pub http: Option<Http>,
     /// What every command of the command line needs too.
     pub base: Base,
 }
@@ -166,6 +172,15 @@ pub struct Discord {
     pub guild: Option<GuildId>,
     /// Another root than Discord's own.
     pub api_url: Option<String>,
+}
+
+/// The HTTP server's settings.
+#[derive(Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// With which CircleCI signs its webhooks; without it none is taken.
+    pub webhook_secret: Option<SecretString>,
 }
 
 /// What every command of the command line needs.
@@ -191,8 +206,8 @@ impl Settings {
         let discord = Discord { token: token.into(), guild: reader.guild(), api_url: reader.url(&DISCORD_API_URL) };
         let circleci = reader.circleci();
         let base = reader.base(DATABASE);
-        reader.check_unused();
-        reader.done(Self { discord, circleci, base })
+        let http = reader.http();
+        reader.done(Self { discord, circleci, http, base })
     }
 }
 
@@ -342,10 +357,13 @@ impl Reader<'_> {
         ids.into_iter().flatten().collect()
     }
 
-    fn check_unused(&mut self) {
-        if self.variables.get(&SLIPWAY_HTTP_ADDR).is_some_and(|address| address.parse::<SocketAddr>().is_err()) {
-            self.complain(&SLIPWAY_HTTP_ADDR, "is not an address and a port");
-        }
+    fn http(&mut self) -> Option<Http> {
+        let Ok(addr) = self.variables.get(&SLIPWAY_HTTP_ADDR)?.parse() else {
+            self.complain(&SLIPWAY_HTTP_ADDR, "is not an IP address and a port");
+            return None;
+        };
+        let secret = self.variables.get(&CIRCLECI_WEBHOOK_SECRET);
+        Some(Http { addr, webhook_secret: secret.map(|secret| SecretString::from(secret.to_owned())) })
     }
 }
 
@@ -391,13 +409,37 @@ mod tests {
         CIRCLE_API_PROJECT_TOKEN_acme/web doesn't name a repository: after the last underscore comes org_repo in upper case. Example: CIRCLE_API_PROJECT_TOKEN_ACME_WEB=…
         DATABASE_URL can't be used: The database is `sqlite://` and the path of a file; other databases are not supported yet. Example: DATABASE_URL=sqlite://slipway.db
         SLIPWAY_OWNERS is not a list of Discord user ids, which are numbers with commas between them. Example: SLIPWAY_OWNERS=175928847299117063,80351110224678912
-        SLIPWAY_HTTP_ADDR is not an address and a port. Example: SLIPWAY_HTTP_ADDR=127.0.0.1:8080
+        SLIPWAY_HTTP_ADDR is not an IP address and a port. Example: SLIPWAY_HTTP_ADDR=127.0.0.1:8080
         ");
     }
 
     #[test]
+    fn http_is_served_where_an_address_is_set_and_half_of_it_is_noticed() {
+        let (address, secret) = (("SLIPWAY_HTTP_ADDR", "[::1]:8080"), ("CIRCLECI_WEBHOOK_SECRET", " secret-webhook "));
+        let half = |set: &[(&str, &str)]| Variables::of(set.iter().copied()).half_of_webhooks();
+
+        let http = read(&[address, secret]).unwrap().http.unwrap();
+        assert_eq!(http.addr.to_string(), "[::1]:8080");
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&http.webhook_secret.unwrap()), "secret-webhook");
+        assert_eq!((half(&[]), half(&[address, secret])), (None, None));
+
+        assert!(read(&[address]).unwrap().http.unwrap().webhook_secret.is_none());
+        assert!(half(&[address]).unwrap().contains("webhooks are not taken"));
+        assert!(read(&[secret]).unwrap().http.is_none());
+        assert!(half(&[secret, ("SLIPWAY_HTTP_ADDR", " ")]).unwrap().contains("no port is opened"));
+    }
+
+    #[test]
     fn settings_cannot_be_printed_with_their_secrets() {
-        let printed = format!("{:?}", read(&[("CIRCLE_API_PROJECT_TOKEN_ACME_WEB", "secret-project")]).unwrap());
+        let printed = format!(
+            "{:?}",
+            read(&[
+                ("CIRCLE_API_PROJECT_TOKEN_ACME_WEB", "secret-project"),
+                ("SLIPWAY_HTTP_ADDR", "127.0.0.1:0"),
+                ("CIRCLECI_WEBHOOK_SECRET", "secret-webhook"),
+            ])
+            .unwrap()
+        );
         assert!(!printed.contains("secret-"), "{printed}");
     }
 

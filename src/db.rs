@@ -225,6 +225,12 @@ impl Db {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// Reads a little from the file, as a sign of life.
+    pub async fn answer(&self) -> Result<(), DbError> {
+        let read = sqlx::query_scalar::<_, i64>("SELECT MAX(version) FROM _sqlx_migrations");
+        read.fetch_one(&self.readers).await.map(drop).map_err(DbError::from)
+    }
+
     /// Closes every connection, once what is under way is done.
     pub async fn close(&self) {
         tokio::join!(self.readers.close(), self.writer.close());

@@ -24,6 +24,8 @@ pub enum Piece {
     Time(Timestamp),
     /// A page's address, http or https.
     Link(String),
+    /// Lines as a program wrote them, shown letter by letter in type of one width.
+    Block(String),
     /// The next line.
     NewLine,
 }
@@ -139,6 +141,8 @@ pub enum Button {
     Link { label: &'static str, url: String },
     /// Runs a line of the console's, a listing of other entries: `/repo list page:2`.
     Page { label: &'static str, line: String },
+    /// Runs a line of the console's that does something: `/deploys cancel 12`.
+    Run { label: String, line: String },
 }
 
 /// An answer.

@@ -92,6 +92,18 @@ pub fn discord_code(text: &str) -> String {
     if safe.trim().is_empty() { "` `".to_owned() } else { format!("`{}`", safe.replace('@', "@\u{200b}")) }
 }
 
+/// Lines inside a code block on Discord, where nothing but the closing backticks means anything.
+pub fn discord_block(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '`' => 'ˋ',
+        '\n' => '\n',
+        c if is_unsafe(c) => '\u{fffd}',
+        c => c,
+    };
+    let safe: String = text.chars().map(harmless).collect();
+    format!("```\n{}\n```", safe.replace('@', "@\u{200b}"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -2,18 +2,26 @@
 //! none, what it finds again, and what it tells people.
 #![allow(clippy::unwrap_used)] // A test that unwraps in vain fails, as it should.
 
+#[path = "circleci_client/acting.rs"]
+mod acting;
 #[path = "support/circleci/mod.rs"]
 mod circleci;
+#[path = "circleci_client/following.rs"]
+mod following;
 #[path = "circleci_client/jobs.rs"]
 mod jobs;
 #[path = "circleci_client/looking.rs"]
 mod looking;
+#[path = "circleci_client/output.rs"]
+mod output;
 #[path = "circleci_client/pipelines.rs"]
 mod pipelines;
 #[path = "circleci_client/secrets.rs"]
 mod secrets;
 #[path = "circleci_client/trouble.rs"]
 mod trouble;
+#[path = "circleci_client/whole_builds.rs"]
+mod whole_builds;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -24,7 +32,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use slipway::circleci::{Access, CircleCi, Order, Patience, Project, ReadError, Refusal, RunId, TriggerError};
+use slipway::circleci::{
+    Access, ActError, CircleCi, Order, Patience, Project, ReadError, Refusal, RunId, TriggerError,
+};
 use slipway::deploy::parameters;
 use slipway::repo::{EnvironmentName, Trigger, Vcs};
 use slipway::time::{Clock, Timestamp};
@@ -48,6 +58,8 @@ fn hasty() -> Patience {
         rate_limited: Duration::from_secs(5),
         looks: [0, 20].map(Duration::from_millis).to_vec(),
         definitions: Duration::from_secs(60),
+        reads_per_second: 1_000.0,
+        reads_burst: 1_000,
     }
 }
 
@@ -100,6 +112,11 @@ fn pipeline(branch: &str) -> Order {
     order(Trigger::Pipeline { definition: None }, branch)
 }
 
+/// The workflows of a branch, by v1.1.
+fn whole_build(branch: &str) -> Order {
+    order(Trigger::Build, branch)
+}
+
 trait OrderExt {
     fn parameters(self, text: &str) -> Order;
     fn revision(self, text: &str) -> Order;
@@ -128,6 +145,7 @@ fn told(error: &TriggerError) -> String {
         TriggerError::Refused(refusal) => refused(refusal),
         TriggerError::NotSent { why } => format!("not sent: {why}"),
         TriggerError::Lost { why } => format!("lost: {why}"),
+        TriggerError::Unnamed => format!("unnamed: {error}"),
     }
 }
 
@@ -141,6 +159,15 @@ fn refused(refusal: &Refusal) -> String {
         write!(text, "\nCircleCI: {said}").unwrap();
     }
     text
+}
+
+/// What a person is told of something that was not done.
+fn undone(error: &ActError) -> String {
+    match error {
+        ActError::Refused(refusal) => refused(refusal),
+        ActError::NotSent { why } => format!("not sent: {why}"),
+        ActError::Uncertain { why } => format!("uncertain: {why}"),
+    }
 }
 
 fn unread(error: &ReadError) -> String {

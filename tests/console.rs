@@ -40,6 +40,22 @@ async fn the_first_lines_say_that_nothing_is_real_and_a_deploy_shows_its_link() 
       Reason       fixes the "login" page
       Parameters   `action=deploy` `environment=production`
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
+      Cancel: /deploys cancel 1
+
+    Deploy #1 is running
+    Deploy #1 is succeeded
+      Repository   acme/web
+      Branch       main
+      Environment  production
+      State        succeeded
+      Asked by     @you
+      Asked at     2026-11-24 18:00:00 UTC (now)
+      Took         0 s
+      Commit       `COMMIT` A commit of Slipway's sandbox
+      Reason       fixes the "login" page
+      Parameters   `action=deploy` `environment=production`
+      Workflows    `deploy` success
+      Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
     "#);
     assert_eq!(ended, Ended::Well);
 }
@@ -91,6 +107,7 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
       Asked at     2026-11-24 18:00:00 UTC (now)
       Parameters   `action=deploy` `environment=production`
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
+      Cancel: /deploys cancel 1
 
     > /deploy acme/web develop
     Not permitted
@@ -99,6 +116,20 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
     > /permission check you acme/web
     Not permitted
       You need the permission `admin` for `acme/web`, and no rule gives it to you. It can be granted by @you. Nothing was done.
+
+    Deploy #1 is running
+    Deploy #1 is succeeded
+      Repository   acme/web
+      Branch       main
+      Environment  production
+      State        succeeded
+      Asked by     @guest
+      Asked at     2026-11-24 18:00:00 UTC (now)
+      Took         0 s
+      Commit       `COMMIT` A commit of Slipway's sandbox
+      Parameters   `action=deploy` `environment=production`
+      Workflows    `deploy` success
+      Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
     "#);
     assert_eq!(ended, Ended::WithFailures, "two deploys were refused");
 }
@@ -364,7 +395,7 @@ async fn on_a_real_circleci_it_says_so_and_speaks_as_the_operator() {
             ",
         )
         .await;
-    insta::assert_snapshot!(shown, @r"
+    insta::assert_snapshot!(shown, @"
     Slipway console: the REAL CircleCI. What you deploy here is deployed.
       CircleCI   http://127.0.0.1:PORT
       Guild      81384788765712384
@@ -389,6 +420,7 @@ async fn on_a_real_circleci_it_says_so_and_speaks_as_the_operator() {
       Asked by     cli:OPERATOR
       Asked at     2026-11-24 18:00:00 UTC (now)
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
+      Cancel: /deploys cancel 1
 
     > /permission check <@42> acme/web
     Not allowed
@@ -400,6 +432,19 @@ async fn on_a_real_circleci_it_says_so_and_speaks_as_the_operator() {
     Not understood
       `you` is nobody for `who`: write an id as on Discord, `<@175928847299117063>`, a role `<@&175928847299117063>`, or `@everyone`. Nothing was done.
       Usage: /permission grant who action [repo] [branch] [environment] [effect] [expires] [reason]
+
+    Deploy #1 is running
+    Deploy #1 is succeeded
+      Repository   acme/web
+      Branch       main
+      Environment  production
+      State        succeeded
+      Asked by     cli:OPERATOR
+      Asked at     2026-11-24 18:00:00 UTC (now)
+      Took         0 s
+      Commit       `COMMIT` A commit of Slipway's sandbox
+      Workflows    `build` success
+      Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
     ");
     assert_eq!(ended, Ended::WithFailures);
     assert!(!shown.contains(circleci.token()));
@@ -421,7 +466,7 @@ async fn a_deploy_cut_off_in_the_middle_is_looked_for_at_the_next_start_and_neve
     stage.forgets_the_answer_to_deploy(1, None).await;
     let (shown, ended) = stage.types("").await;
     insta::assert_snapshot!(stage::after_the_first_lines(&shown), @"
-    Deploy #1 was being sent when the console stopped; it is looked for.
+    Deploy #1 was unfinished when the console stopped; it is followed.
     Deploy #1 is unknown
       Slipway was stopped while CircleCI was being asked. It was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
       Repository   acme/web
@@ -430,7 +475,11 @@ async fn a_deploy_cut_off_in_the_middle_is_looked_for_at_the_next_start_and_neve
       State        unknown
       Asked by     @you
       Asked at     2026-11-24 18:00:00 UTC (now)
+      Took         0 s
+      Commit       `COMMIT` A commit of Slipway's sandbox
       Parameters   `action=deploy` `environment=production`
+      Workflows    `deploy` success
+      Retry: /deploys retry 1
     ");
     assert_eq!(ended, Ended::Well, "what was asked of this run was done");
 }
@@ -441,7 +490,7 @@ async fn a_deploy_that_was_asked_for_on_discord_is_left_to_the_bot_that_keeps_it
     stage.types("/deploy acme/web main").await;
     stage.forgets_the_answer_to_deploy(1, ChannelId::new(5)).await;
     let (shown, _) = stage.types("").await;
-    insta::assert_snapshot!(stage::after_the_first_lines(&shown), @"Unfinished deploys of other chats: 1. `slipway run` takes them up.");
+    insta::assert_snapshot!(stage::after_the_first_lines(&shown), @"Unfinished deploys of other chats: 1. `slipway run` keeps their cards.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -455,6 +504,7 @@ async fn everything_done_in_the_console_is_in_a_chain_that_holds() {
     guest deploy.denied denied
     you deploy.requested allowed
     you deploy.triggered allowed
+    you deploy.finished succeeded
     ");
 }
 

@@ -27,7 +27,7 @@ async fn a_deploy_is_checked_recorded_triggered_and_answered_with_its_link() {
 
     assert!(!deploy.acknowledged().await.ephemeral);
     let card = deploy.answer().await;
-    insta::assert_snapshot!(stage.tidy(&card), @r"
+    insta::assert_snapshot!(stage.tidy(&card), @"
     # Deploy #1 is queued
     Repository: `acme/web`
     Branch: `main`
@@ -37,7 +37,7 @@ async fn a_deploy_is_checked_recorded_triggered_and_answered_with_its_link() {
     Asked at: a time (a time)
     Reason: fixes the login page
     Build: pipeline 1: <https://circleci.test/pipelines/github/acme/web/1>
-    [Build](https://circleci.test/pipelines/github/acme/web/1)
+    [Build](https://circleci.test/pipelines/github/acme/web/1) [Cancel](/deploys cancel 1)
     ");
     assert_eq!(card.buttons()[0].url, Some(format!("{}/pipelines/github/acme/web/1", stage.circleci.url())));
     let pipelines = stage.circleci.pipelines();
@@ -90,7 +90,7 @@ async fn a_job_is_triggered_as_the_projects_curl_did_it() {
         .await;
 
     let card = deploy.answer().await;
-    insta::assert_snapshot!(stage.tidy(&card), @r"
+    insta::assert_snapshot!(stage.tidy(&card), @"
     # Deploy #1 is queued
     Repository: `acme/web`
     Branch: `main`
@@ -98,10 +98,10 @@ async fn a_job_is_triggered_as_the_projects_curl_did_it() {
     State: **queued**
     Asked by: @somebody
     Asked at: a time (a time)
-    Revision: `a-commit`
+    Commit: `a-short-commit` A commit of Slipway's sandbox
     Parameters: `TARGET=eu` `N=3`
     Build: build 1: <https://circleci.test/gh/acme/web/1>
-    [Build](https://circleci.test/gh/acme/web/1)
+    [Build](https://circleci.test/gh/acme/web/1) [Cancel](/deploys cancel 1)
     ");
     let builds = stage.circleci.builds();
     assert_eq!((builds.len(), builds[0].job.as_str(), builds[0].branch.as_deref()), (1, "deploy_docker", Some("main")));
@@ -178,11 +178,11 @@ async fn a_reason_and_a_name_are_inert() {
     State: **queued**
     Asked by: @somebody
     Asked at: a time (a time)
-    Revision: `a-commit`
+    Commit: `a-short-commit` A commit of Slipway's sandbox
     Reason: \@·everyone \@·here \<\@·1\> \<\@·&2\> \<#3\> \*\*bold\*\* \`code\` \[a\](https\://evil.test) https\://evil.test
     \# big
     Build: build 1: <https://circleci.test/gh/acme/web/1>
-    [Build](https://circleci.test/gh/acme/web/1)
+    [Build](https://circleci.test/gh/acme/web/1) [Cancel](/deploys cancel 1)
     ");
     assert_eq!(card.pings, [""; 0]);
     let actor = &stage.circleci.builds()[0].parameters["SLIPWAY_ACTOR"];
@@ -285,6 +285,8 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         stage.finish().await;
     }
@@ -302,6 +304,8 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         stage.finish().await;
     }
@@ -320,6 +324,8 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         assert!(!card.contains("<br") && !card.contains("pre>"));
         stage.finish().await;
@@ -338,6 +344,8 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         stage.finish().await;
     }
@@ -356,7 +364,9 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
         Parameters: `COLOUR=red`
+        [Retry](/deploys retry 1)
         ");
         let deploy = stage.alice().deploys_with("acme/web", "main", with("replicas=many")).await;
         insta::assert_snapshot!(stage.tidy(&deploy.answer().await), @r#"
@@ -368,7 +378,9 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
         Parameters: `replicas=many`
+        [Retry](/deploys retry 2)
         "#);
         assert_eq!((stage.circleci.triggers(), stage.states().await), (0, vec!["refused".to_owned(); 2]));
         stage.finish().await;
@@ -387,6 +399,8 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         stage.finish().await;
     }
@@ -396,7 +410,7 @@ mod refused {
         for stage in [Stage::start().await, Stage::start_with_job().await] {
             let deploy = stage.alice().deploys("acme/web", "no-such-branch").await;
             let card = stage.tidy(&deploy.answer().await);
-            insta::allow_duplicates! { insta::assert_snapshot!(card, @r"
+            insta::allow_duplicates! { insta::assert_snapshot!(card, @"
             # Deploy #1 is refused
             CircleCI finds no such branch in acme/web. Check how it is written, and that it has been pushed. CircleCI said: “Branch not found”
             Repository: `acme/web`
@@ -405,6 +419,8 @@ mod refused {
             State: **refused**
             Asked by: @somebody
             Asked at: a time (a time)
+            Took: a while
+            [Retry](/deploys retry 1)
             "); }
             stage.finish().await;
         }
@@ -440,6 +456,8 @@ mod refused {
         State: **refused**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         stage.finish().await;
     }
@@ -472,7 +490,7 @@ mod lost {
             1,
         );
 
-        insta::assert_snapshot!(card_of_main(&stage).await, @r"
+        insta::assert_snapshot!(card_of_main(&stage).await, @"
         # Deploy #1 is canceled
         CircleCI's rate limit is reached and does not end soon enough to wait for it. Try again in a few minutes. Nothing was started. Ask for it again once that is mended.
         Repository: `acme/web`
@@ -481,6 +499,8 @@ mod lost {
         State: **canceled**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
 
         assert_eq!((stage.circleci.triggers(), stage.states().await), (0, vec!["canceled".to_owned()]));
@@ -506,6 +526,8 @@ mod lost {
         State: **canceled**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
         assert_eq!(stage.states().await, ["canceled"]);
         stage.finish().await;
@@ -525,9 +547,9 @@ mod lost {
         State: **queued**
         Asked by: @somebody
         Asked at: a time (a time)
-        Revision: `a-commit`
+        Commit: `a-short-commit` A commit of Slipway's sandbox
         Build: pipeline 1: <https://circleci.test/pipelines/github/acme/web/1>
-        [Build](https://circleci.test/pipelines/github/acme/web/1)
+        [Build](https://circleci.test/pipelines/github/acme/web/1) [Cancel](/deploys cancel 1)
         ");
 
         assert_eq!((stage.circleci.requests_to(Route::RunPipeline).len(), stage.circleci.triggers()), (1, 1));
@@ -568,6 +590,8 @@ mod lost {
             State: **unknown**
             Asked by: @somebody
             Asked at: a time (a time)
+            Took: a while
+            [Retry](/deploys retry 1)
             "); }
             assert_eq!((stage.circleci.triggers(), stage.states().await), (0, vec!["unknown".to_owned()]));
             let sent = stage.circleci.requests().into_iter().filter(|seen| seen.method == "POST").count();
@@ -593,6 +617,8 @@ mod lost {
         State: **unknown**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
 
         assert_eq!((stage.circleci.triggers(), stage.states().await), (1, vec!["unknown".to_owned()]));
@@ -622,13 +648,15 @@ mod lost {
 
         insta::assert_snapshot!(card_of_main(&stage).await, @"
         # Deploy #1 is unknown
-        The connection to CircleCI broke before its answer came. It could not be looked for: CircleCI had an error of its own (status 502). CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
+        The connection to CircleCI broke before its answer came. It could not be looked for yet: CircleCI had an error of its own (status 502). Slipway goes on looking, and this card changes when CircleCI answers again. Nothing was sent again: look at the project on CircleCI before you deploy again.
         Repository: `acme/web`
         Branch: `main`
         Environment: `production`
         State: **unknown**
         Asked by: @somebody
         Asked at: a time (a time)
+        Took: a while
+        [Retry](/deploys retry 1)
         ");
 
         assert_eq!((stage.circleci.triggers(), stage.states().await), (1, vec!["unknown".to_owned()]));

@@ -10,6 +10,8 @@ mod faults;
 mod jobs;
 #[path = "fake_circleci/pipelines.rs"]
 mod pipelines;
+#[path = "fake_circleci/plays.rs"]
+mod plays;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use scripted_gateway::{Peer, ScriptedGateway};
 use serde_json::{Value, json};
 use slipway::discord::gateway::{Fatal, GatewayOptions, Incoming, Limits, run, run_with};
+use slipway::health::Health;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -35,7 +36,7 @@ fn limits() -> Limits {
 }
 
 fn options(url: String, limits: Limits) -> GatewayOptions {
-    GatewayOptions { url, token: "a.bot.token".into(), limits }
+    GatewayOptions { url, token: "a.bot.token".into(), limits, health: Health::default() }
 }
 
 /// A running connection.

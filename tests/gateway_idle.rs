@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use scripted_gateway::ScriptedGateway;
 use slipway::discord::gateway::{GatewayOptions, Incoming, Limits, run};
+use slipway::health::Health;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ async fn nothing_spins_after_an_empty_close_frame() {
     let (sender, mut incoming) = unbounded_channel();
     let stop = CancellationToken::new();
     let limits = Limits { retry_min: Duration::from_millis(20), ..Limits::default() };
-    let options = GatewayOptions { url: gateway.url(), token: "a.bot.token".into(), limits };
+    let options = GatewayOptions { url: gateway.url(), token: "a.bot.token".into(), limits, health: Health::default() };
     let running = tokio::spawn(run(options, sender, stop.clone()));
     let peer = gateway.accept_session(45_000).await;
     assert!(matches!(incoming.recv().await, Some(Incoming::Ready { .. })));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use scripted_gateway::ScriptedGateway;
 use serde_json::json;
 use slipway::discord::gateway::{GatewayOptions, Incoming, Limits, run};
+use slipway::health::Health;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,7 @@ async fn each_event_is_logged_once_and_no_token_ever() {
     let stop = CancellationToken::new();
     let limits = Limits { retry_min: Duration::from_millis(20), ..Limits::default() };
     let token = "bot-secret".into();
-    let options = GatewayOptions { url: gateway.url(), token, limits };
+    let options = GatewayOptions { url: gateway.url(), token, limits, health: Health::default() };
     let running = tokio::spawn(run(options, sender, stop.clone()));
     drop(gateway.accept_tcp().await);
     let mut peer = gateway.accept_session(45_000).await;

@@ -42,6 +42,8 @@ vocabulary! {
         SlipwayStarted = "slipway.started",
         /// The process ended its work by itself, or was told to.
         SlipwayStopped = "slipway.stopped",
+        /// Webhooks came whose signature isn't CircleCI's; one entry counts those of a while.
+        WebhookRefused = "webhook.refused",
     }
 }
 

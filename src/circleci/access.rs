@@ -53,6 +53,11 @@ impl Access {
         Credential { token: &self.user_token, variable: USER_TOKEN.to_owned(), scheme: Scheme::Header }
     }
 
+    /// For what API v1.1 lets nobody but a person do.
+    pub(super) fn user_v1(&self) -> Credential<'_> {
+        Credential { scheme: Scheme::Basic, ..self.user() }
+    }
+
     /// For API v1.1: the token that can do the least.
     pub(super) fn job(&self, project: &Project) -> Credential<'_> {
         let own = project.token_name.as_ref().and_then(|name| Some((self.project_tokens.get(name)?, name)));
@@ -102,8 +107,13 @@ pub struct Patience {
     pub rate_limited: Duration,
     /// When a lost build is looked for, counted from the beginning of the search; ascending.
     pub looks: Vec<Duration>,
-    /// How long the pipeline definitions of a project are remembered.
+    /// How long it is remembered of a project what there is and what CircleCI lacks for it: pipeline definitions, API v3,
+    /// Insights.
     pub definitions: Duration,
+    /// How many reads the process sends in a second, in the long run.
+    pub reads_per_second: f64,
+    /// How many reads go out at once after a quiet time.
+    pub reads_burst: u32,
 }
 
 impl Default for Patience {
@@ -117,6 +127,9 @@ impl Default for Patience {
             rate_limited: Duration::from_secs(60),
             looks: [1, 3, 8, 15].map(Duration::from_secs).to_vec(),
             definitions: Duration::from_secs(5 * 60),
+            // CircleCI publishes no numbers; its documentation names bursts and frequent polling as what it throttles.
+            reads_per_second: 10.0,
+            reads_burst: 20,
         }
     }
 }

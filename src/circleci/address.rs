@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
+use uuid::Uuid;
 
 use super::Project;
 use super::access::{Access, CIRCLECI_URL};
@@ -19,11 +20,16 @@ const PAGES: &str = "https://app.circleci.com";
 /// The longest link that is passed on, in bytes. CircleCI's pages have addresses of about 100.
 const LINK_BYTES_MAX: usize = 512;
 
-/// The two generations of the API that are spoken.
+/// The longest address of an output, in bytes: presigned ones have up to some 2,000.
+const OUTPUT_URL_BYTES_MAX: usize = 8 * 1024;
+
+/// The generations of the API that are spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     V1,
     V2,
+    /// The cloud's alone.
+    V3,
 }
 
 /// The root that all addresses begin with.
@@ -55,6 +61,7 @@ impl Root {
         path.push_str(match version {
             Version::V1 => "/api/v1.1",
             Version::V2 => "/api/v2",
+            Version::V3 => "/api/v3",
         });
         for segment in segments {
             // The URL standard resolves dots even when they are percent-encoded, so they may never come this far.
@@ -86,6 +93,24 @@ impl Root {
         page
     }
 
+    /// The page of a workflow of that pipeline.
+    pub(super) fn workflow_page(&self, slug: &Slug, number: i64, workflow: Uuid) -> String {
+        format!("{}/workflows/{workflow}", self.pipeline_page(slug, number))
+    }
+
+    /// The page of a job of that workflow.
+    pub(super) fn job_page(&self, slug: &Slug, number: i64, workflow: Uuid, job: i64) -> String {
+        format!("{}/jobs/{job}", self.workflow_page(slug, number, workflow))
+    }
+
+    /// `text` as the address of a step's output, which is fetched without any token: https, or this root's own host.
+    pub(super) fn output(&self, text: &str) -> Option<Url> {
+        let url = Url::parse(text).ok().filter(|_| text.len() <= OUTPUT_URL_BYTES_MAX)?;
+        let bare = url.username().is_empty() && url.password().is_none() && url.host_str().is_some();
+        let ours = url.origin() == self.0.origin();
+        (bare && (url.scheme() == "https" || ours)).then_some(url)
+    }
+
     /// Whether this is the machine itself, which no proxy can reach for us.
     pub(super) fn is_loopback(&self) -> bool {
         self.0.host_str().is_some_and(|host| {
@@ -94,7 +119,8 @@ impl Root {
         })
     }
 
-    fn is_circleci(&self) -> bool {
+    /// Whether this is CircleCI's own service, and no server.
+    pub(super) fn is_circleci(&self) -> bool {
         matches!(self.0.host_str(), Some("circleci.com" | "app.circleci.com" | "api.circleci.com"))
     }
 
@@ -131,6 +157,11 @@ impl Slug {
             return None;
         }
         Some(Self { provider, org: org.to_owned(), project: name.to_owned() })
+    }
+
+    /// Whether it is the opaque one of a project that API v1.1 doesn't know.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.provider == "circleci"
     }
 
     /// Its three parts, with the provider's long name.
@@ -192,6 +223,20 @@ mod tests {
         assert_eq!(cloud.pipeline_page(&ours, 7), "https://app.circleci.com/pipelines/bitbucket/acme/web/7");
         assert_eq!(cloud.pipeline_page(&opaque, 7), "https://app.circleci.com/pipelines/circleci/43G3/44n9/7");
         assert_eq!(server.pipeline_page(&ours, 7), "http://ci.example.com:8080/pipelines/bitbucket/acme/web/7");
+    }
+
+    #[test]
+    fn an_output_is_fetched_over_https_or_from_ones_own_host() {
+        let cloud = Root::parse(CIRCLECI_URL).unwrap();
+        let server = Root::parse("http://ci.example.com:8080/").unwrap();
+        let signed = "https://bucket.s3.amazonaws.com/x?X-Amz-Signature=1";
+        assert_eq!(cloud.output(signed).unwrap().as_str(), signed);
+        assert!(server.output(signed).is_some());
+        assert!(server.output("http://ci.example.com:8080/x").is_some());
+        for bad in ["http://bucket.example.com/x", "file:///etc/passwd", "http://ci.example.com/x", "https://a:b@x/"] {
+            assert!(server.output(bad).is_none(), "{bad}");
+        }
+        assert!(cloud.output("http://169.254.169.254/latest").is_none());
     }
 
     #[test]

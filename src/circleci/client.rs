@@ -4,23 +4,30 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, Retryable};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Client, Method, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use tracing::instrument::WithSubscriber;
 
 use super::Project;
 use super::access::{Access, Credential, Patience, Scheme};
 use super::address::{Root, Version};
-use super::error::{self, About, ReadError, Refusal, RefusalKind, SetupError, TriggerError};
+use super::budget::{Budget, Lane};
+use super::error::{self, About, ReadError, Refusal, RefusalKind, SetupError, Unanswered};
+use super::failure::OUTPUT_TIME_LIMIT;
+use super::limits;
+use super::reachable::Watched;
 use super::said;
 use crate::invalid::Invalid;
 use crate::text;
-use crate::time::{Clock, http_date};
+use crate::time::Clock;
 
 /// The largest answer that is read, in bytes; a long v1.1 build has about 1 MiB.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much of a step's output is read, in bytes.
+pub(super) const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// How long a connection is kept for the next request: less than servers keep it, so that an order is not written to a
 /// connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(15);
@@ -32,19 +39,56 @@ const CAUSE_UNITS_MAX: usize = 120;
 /// The one HTTP client for CircleCI.
 pub(super) struct Http {
     client: Client,
+    /// For addresses that CircleCI hands out: never sees a token.
+    outputs: Client,
     pub root: Root,
     pub access: Access,
     pub patience: Patience,
     pub clock: Clock,
+    pub budget: Budget,
+    pub reachable: Watched,
 }
 
 /// One request, apart from its method and body.
+#[derive(Clone)]
 pub(super) struct Call<'a> {
     pub version: Version,
     pub segments: Vec<&'a str>,
     pub query: Vec<(&'static str, &'a str)>,
     pub credential: Credential<'a>,
     pub project: &'a Project,
+    /// Whose read it is.
+    pub lane: Lane,
+    /// Whether a server may lack it and say so with a 500, which then means neither that it is down nor that another
+    /// try may help.
+    pub may_be_absent: bool,
+    /// The first byte of the answer that is wanted, where not all of it is.
+    pub from_byte: Option<u64>,
+}
+
+impl<'a> Call<'a> {
+    /// What a person waits for.
+    pub(super) fn new(
+        version: Version,
+        segments: Vec<&'a str>,
+        query: &[(&'static str, &'a str)],
+        credential: Credential<'a>,
+        project: &'a Project,
+    ) -> Self {
+        let query = query.to_vec();
+        let (lane, may_be_absent, from_byte) = (Lane::Person, false, None);
+        Self { version, segments, query, credential, project, lane, may_be_absent, from_byte }
+    }
+
+    /// The same read, for nobody in particular.
+    pub(super) fn poll(self) -> Self {
+        Self { lane: Lane::Poll, ..self }
+    }
+
+    /// The same read, of what only the cloud is sure to have.
+    pub(super) fn of_the_cloud(self) -> Self {
+        Self { may_be_absent: true, ..self }
+    }
 }
 
 /// An answer that was read to its end.
@@ -58,6 +102,11 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// The body as it came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.body
     }
 
     /// The body as JSON; `None` for anything else, Clojure's EDN for example.
@@ -109,16 +158,31 @@ impl Http {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| SetupError::Http(error.into()))?;
-        Ok(Self { client, root, access, patience, clock })
+        let mut outputs = Client::builder()
+            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(patience.connect)
+            .timeout(OUTPUT_TIME_LIMIT.min(patience.request))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .pool_max_idle_per_host(0)
+            .retry(reqwest::retry::never());
+        if root.is_loopback() {
+            outputs = outputs.no_proxy();
+        }
+        let outputs = outputs.build().map_err(|error| SetupError::Http(error.into()))?;
+        let budget = Budget::new(patience.reads_per_second, patience.reads_burst);
+        Ok(Self { client, outputs, root, access, patience, clock, budget, reachable: Watched::default() })
     }
 
     /// Reads, trying again while that may help.
     pub(super) async fn get(&self, call: &Call<'_>) -> Result<Answer, ReadError> {
         let longest = self.patience.rate_limited;
         let attempt = || async {
+            self.budget.turn(call.lane).await;
             let answer = self.send(Method::GET, call, None).await.map_err(Setback::Fault)?;
             match answer.status {
-                429 | 500.. => Err(Setback::Status(answer.status, retry_after(&answer.headers, &self.clock))),
+                500 if call.may_be_absent => Ok(answer),
+                429 | 500.. => Err(Setback::Status(answer.status, limits::retry_after(&answer.headers, &self.clock))),
                 _ => Ok(answer),
             }
         };
@@ -139,31 +203,59 @@ impl Http {
         if !answer.is_success() {
             let about = About { project: call.project, variable: &call.credential.variable, names: vec![] };
             let kind = refusal_kind(answer.status);
+            if answer.status >= 500 {
+                return Err(ReadError::Unavailable { status: Some(answer.status), why: error::failed(answer.status) });
+            }
             return Err(ReadError::Refused(Refusal::new(kind, Some(answer.status), &about, self.said(&answer))));
         }
         answer.json().ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })
     }
 
-    /// Sends an order, once. Only a 429, with which CircleCI says that it was not taken, is waited for and sent again.
+    /// Sends an order or another request that changes something, once. Only a 429, with which CircleCI says that it was not taken, is waited for and sent again.
     /// The answer is a 2xx, 3xx or 4xx.
-    pub(super) async fn post(&self, call: &Call<'_>, body: &Value) -> Result<Answer, TriggerError> {
+    pub(super) async fn post(&self, call: &Call<'_>, body: Option<&Value>) -> Result<Answer, Unanswered> {
         let deadline = Instant::now() + self.patience.rate_limited;
         let mut delays = self.patience.delays().build();
         loop {
-            let answer = self.send(Method::POST, call, Some(body)).await.map_err(|fault| self.order_failed(fault))?;
+            let answer = self.send(Method::POST, call, body).await.map_err(|fault| self.order_failed(fault))?;
             match answer.status {
                 429 => {
                     let own = delays.next().unwrap_or(self.patience.retry_longest);
-                    let delay = own.max(retry_after(&answer.headers, &self.clock).unwrap_or_default());
+                    let delay = own.max(limits::retry_after(&answer.headers, &self.clock).unwrap_or_default());
                     if Instant::now().checked_add(delay).is_none_or(|next| next > deadline) {
-                        return Err(error::not_sent(error::rate_limited()));
+                        return Err(Unanswered::NotSent(error::rate_limited()));
                     }
                     sleep(delay).await;
                 }
                 200..500 => return Ok(answer),
-                status => return Err(error::lost(error::failed(status))),
+                status => return Err(Unanswered::Lost(error::failed(status))),
             }
         }
+    }
+
+    /// The end of a step's output, from an address that CircleCI hands out and that lets in whoever knows it: without any
+    /// token, and without a word in the log. `None` when it can't be had.
+    pub(super) async fn fetch_output(&self, address: Url) -> Option<Vec<u8>> {
+        // reqwest's own log lines name the address, which is a secret.
+        let quiet = tracing::subscriber::NoSubscriber::default();
+        self.read_output(address).with_subscriber(quiet).await
+    }
+
+    async fn read_output(&self, address: Url) -> Option<Vec<u8>> {
+        // The last bytes, where the storage can do that; else the whole, if it isn't more.
+        let range = format!("bytes=-{OUTPUT_BYTES_MAX}");
+        let mut response = self.outputs.get(address).header(RANGE, range).send().await.ok()?;
+        if !matches!(response.status().as_u16(), 200 | 206) {
+            return None;
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.ok()? {
+            if body.len() + chunk.len() > OUTPUT_BYTES_MAX {
+                return None;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Some(body)
     }
 
     /// CircleCI's words in an answer, without any token of ours.
@@ -175,11 +267,12 @@ impl Http {
         let url = self.root.api(call.version, &call.segments, &call.query);
         let begun = Instant::now();
         let result = self.exchange(method.clone(), url.clone(), call, body).await;
+        self.note(call, &result);
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &result {
             Ok(answer) => tracing::debug!(
                 http.method = %method, http.path = url.path(), http.status = answer.status, duration_ms,
-                circleci.rate_limit_remaining = remaining(&answer.headers), "CircleCI answered"
+                circleci.rate_limit_remaining = limits::remaining(&answer.headers), "CircleCI answered"
             ),
             Err(fault) => tracing::debug!(
                 http.method = %method, http.path = url.path(), duration_ms, ?fault, "CircleCI did not answer"
@@ -200,6 +293,9 @@ impl Http {
                 request.header("Circle-Token", value)
             }
         };
+        if let Some(from) = call.from_byte {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
         if let Some(body) = body {
             // Without this header CircleCI ignores the body and runs the default branch (api-preview-docs#46).
             request = request.header(CONTENT_TYPE, JSON).body(body.to_string());
@@ -228,12 +324,33 @@ impl Http {
         ReadError::Unavailable { status, why }
     }
 
-    fn order_failed(&self, fault: Fault) -> TriggerError {
+    fn order_failed(&self, fault: Fault) -> Unanswered {
         match fault {
-            Fault::Unreachable(cause) => error::not_sent(error::unreachable(&cause)),
-            Fault::Silent => error::lost(error::silent(self.patience.request)),
-            Fault::Dropped => error::lost(error::dropped()),
-            Fault::Oversized => error::lost(error::oversized()),
+            Fault::Unreachable(cause) => Unanswered::NotSent(error::unreachable(&cause)),
+            Fault::Silent => Unanswered::Lost(error::silent(self.patience.request)),
+            Fault::Dropped => Unanswered::Lost(error::dropped()),
+            Fault::Oversized => Unanswered::Lost(error::oversized()),
+        }
+    }
+
+    /// What an answer, or none, tells of CircleCI itself.
+    fn note(&self, call: &Call<'_>, result: &Result<Answer, Fault>) {
+        match result {
+            Ok(answer) => {
+                if answer.status == 429 {
+                    self.budget.note_rate_limited();
+                }
+                if let Some(pause) = limits::pause(answer.status, &answer.headers, &self.clock) {
+                    self.budget.pause_polls(pause);
+                }
+                if answer.status < 500 || !call.may_be_absent {
+                    self.reachable.note(answer.status < 500, self.clock.now());
+                }
+            }
+            Err(Fault::Oversized) => {}
+            Err(Fault::Unreachable(_) | Fault::Silent | Fault::Dropped) => {
+                self.reachable.note(false, self.clock.now());
+            }
         }
     }
 }
@@ -265,54 +382,5 @@ pub(super) fn refusal_kind(status: u16) -> RefusalKind {
         403 => RefusalKind::Forbidden,
         404 => RefusalKind::NotFound,
         _ => RefusalKind::Other,
-    }
-}
-
-/// How long CircleCI wants to be left alone: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), else what is
-/// left of its window.
-fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
-    if let Some(asked) = text(RETRY_AFTER.as_str()) {
-        return seconds(asked).or_else(|| http_date(asked).map(|date| date.since(clock.now())));
-    }
-    text("ratelimit-reset").or_else(|| text("x-ratelimit-reset")).and_then(seconds)
-}
-
-/// How many requests are left in this window.
-fn remaining(headers: &HeaderMap) -> Option<u64> {
-    ["ratelimit-remaining", "x-ratelimit-remaining"]
-        .iter()
-        .filter_map(|name| headers.get(*name)?.to_str().ok()?.trim().parse().ok())
-        .min()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::time::Timestamp;
-
-    fn after(name: &'static str, value: &str) -> Option<Duration> {
-        let now = "2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap();
-        let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(value).unwrap())]);
-        retry_after(&headers, &Clock::new(move || now))
-    }
-
-    #[test]
-    fn retry_after_is_read_in_both_forms() {
-        assert_eq!(after("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(after("retry-after", "Tue, 24 Nov 2026 12:00:09 GMT"), Some(Duration::from_secs(9)));
-        assert_eq!(after("retry-after", "Tue, 24 Nov 2026 11:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(after("retry-after", "soon"), None);
-        assert_eq!(after("x-ratelimit-reset", "3"), Some(Duration::from_secs(3)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_panics(value in "[ -~]{0,40}") {
-            let _ = after("retry-after", &value);
-        }
     }
 }

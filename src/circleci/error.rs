@@ -33,6 +33,62 @@ pub enum TriggerError {
     /// CircleCI may have taken the order: it must be looked for, and never be sent again.
     #[error("{why}")]
     Lost { why: String },
+    /// CircleCI took the order and names no build in its answer, as `build` has it: it must be looked for.
+    #[error("CircleCI took the request; its answer names no build, so the build is looked for.")]
+    Unnamed,
+}
+
+/// Why something that a person asked for was not done, or is not known to be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActError {
+    /// CircleCI, or a check before it, said no: nothing has changed.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The request never reached CircleCI, or not past its rate limit: nothing has changed.
+    #[error("{why}")]
+    NotSent { why: String },
+    /// CircleCI may have done it. It is not asked again; a person looks, and may ask once more.
+    #[error("{why}")]
+    Uncertain { why: String },
+}
+
+impl From<ReadError> for ActError {
+    /// What had to be read first could not be.
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Refused(refusal) => ActError::Refused(refusal),
+            ReadError::Unavailable { why, .. } | ReadError::Unreadable { why } => {
+                ActError::NotSent { why: format!("{why} Nothing has changed.") }
+            }
+        }
+    }
+}
+
+/// A POST without an answer that could be judged.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// It had no effect.
+    NotSent(String),
+    /// It may have had one.
+    Lost(String),
+}
+
+impl From<Unanswered> for TriggerError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NotSent(why) => not_sent(why),
+            Unanswered::Lost(why) => lost(why),
+        }
+    }
+}
+
+impl From<Unanswered> for ActError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NotSent(why) => ActError::NotSent { why: format!("{why} Nothing has changed.") },
+            Unanswered::Lost(why) => uncertain(&why),
+        }
+    }
 }
 
 /// Why something could not be read.
@@ -124,6 +180,18 @@ pub enum RefusalKind {
     DefinitionAmbiguous,
     /// The environment names a pipeline definition, and this CircleCI tells of none.
     DefinitionsUnknown,
+    /// CircleCI server doesn't have this.
+    NotOnServer,
+    /// The project has no API v1.1.
+    NoV1,
+    /// This kind of trigger takes no parameters.
+    NoParameters,
+    /// The job doesn't wait for an approval: it was approved already, or its workflow has ended.
+    NotOnHold,
+    /// Nothing has failed that could be run again from there.
+    NothingFailed,
+    /// Only pipelines can be run again from where they failed.
+    OnlyPipelines,
     /// Another address is meant (3xx).
     Redirected,
     /// Anything else.
@@ -221,6 +289,27 @@ fn why(kind: RefusalKind, status: Option<u16>, about: &About<'_>) -> String {
             "The environment gives a pipeline definition, but this CircleCI does not tell which ones {repo} has. A \
              CircleCI server has none: take `definition` out of the environment. Otherwise try again in a few minutes."
         ),
+        RefusalKind::NotOnServer => format!(
+            "This CircleCI tells of no pipeline definitions for {repo}, as a CircleCI server: the trigger `build` is not \
+             available there. Set the environment's `trigger` to `pipeline`."
+        ),
+        RefusalKind::NoV1 => format!(
+            "{repo} has a project slug of its own and no API v1.1, which is what the trigger `build` needs. Set the \
+             environment's `trigger` to `pipeline`."
+        ),
+        RefusalKind::NoParameters => "The trigger `build` takes no parameters. Leave them out, or set the environment's \
+             `trigger` to `pipeline`."
+            .to_owned(),
+        RefusalKind::NotOnHold => "Nothing waits for this approval any more: it was given already, or the workflow has \
+             ended. The card shows it at its next change."
+            .to_owned(),
+        RefusalKind::NothingFailed => "CircleCI shows no workflow of this pipeline that has failed, so there is nothing to \
+             run again from there. Retry makes a new deploy."
+            .to_owned(),
+        RefusalKind::OnlyPipelines => {
+            "Only a pipeline can be run again from where it failed, and this is a single build. Retry makes a new deploy."
+                .to_owned()
+        }
         RefusalKind::Redirected => "CircleCI's address has moved: it answered with a redirection, which is not \
              followed. The bot's operator sets CIRCLECI_URL to the address that it leads to."
             .to_owned(),
@@ -294,7 +383,27 @@ pub(super) fn lost(why: String) -> TriggerError {
     TriggerError::Lost { why }
 }
 
+/// A request of a person's that is not certain to have had no effect.
+pub(super) fn uncertain(why: &str) -> ActError {
+    ActError::Uncertain {
+        why: format!("{why} It may have been done all the same: look at the build on CircleCI before you ask again."),
+    }
+}
+
+/// What the end `unauthorized` of a workflow means.
+pub(super) fn unauthorized(workflow: &str) -> String {
+    format!(
+        "The workflow {workflow} is unauthorized: one of its jobs uses a context that is restricted to others than whose \
+         token triggered it or who approved it. Change the context's restrictions on CircleCI, or let one of them do it."
+    )
+}
+
 /// An order that has had no effect.
 pub(super) fn not_sent(why: String) -> TriggerError {
     TriggerError::NotSent { why: format!("{why} Nothing was started.") }
+}
+
+/// What was asked for isn't there, as was seen a short while ago.
+pub(super) fn lacking() -> String {
+    "This CircleCI doesn't have what was asked for, as a server doesn't.".to_owned()
 }

@@ -1,16 +1,28 @@
-//! CircleCI, behind one small interface of ours: trigger, look for, read, list branches. Each API generation is one
-//! file; who asks knows neither URLs nor status codes.
+//! CircleCI, behind one small interface of ours: trigger, look for, follow, stop, approve, run again, list branches. Each
+//! API generation is one file; who asks knows neither URLs nor status codes.
 
 mod access;
+mod acting;
 mod address;
+mod budget;
 mod client;
 mod definition;
 mod error;
+mod failure;
+mod following;
+mod lacking;
+mod limits;
+mod mask;
+mod output;
 mod pipeline;
+mod progress;
+mod reachable;
 mod said;
 pub mod sandbox;
 mod v1;
 mod v2;
+pub mod webhook;
+mod whole_build;
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -22,7 +34,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 pub use access::{Access, CIRCLECI_URL, Patience};
-pub use error::{ReadError, Refusal, RefusalKind, SetupError, TriggerError};
+pub use budget::ReadStats;
+pub use error::{ActError, ReadError, Refusal, RefusalKind, SetupError, TriggerError};
+pub use progress::{Canceled, Failure, Hold, Progress, WorkflowLine};
+pub use reachable::Reachable;
 
 use crate::deploy::parameters::Parameter;
 use crate::repo::{Branch, EnvironmentName, RepoName, Revision, Trigger, Vcs};
@@ -121,6 +136,7 @@ pub struct CircleCi {
     http: Arc<Http>,
     v1: Arc<v1::Jobs>,
     v2: Arc<v2::Pipelines>,
+    builds: Arc<whole_build::Builds>,
 }
 
 /// One generation of CircleCI's API.
@@ -182,15 +198,17 @@ impl CircleCi {
         let http = Arc::new(Http::new(access, patience, clock)?);
         let v1 = Arc::new(v1::Jobs::new(Arc::clone(&http)));
         let v2 = Arc::new(v2::Pipelines::new(Arc::clone(&http)));
-        Ok(Self { http, v1, v2 })
+        let builds = Arc::new(whole_build::Builds::new(Arc::clone(&v1), Arc::clone(&v2)));
+        Ok(Self { http, v1, v2, builds })
     }
 
     /// Asks CircleCI to run the order. The order is sent at most once, so a [`TriggerError::Lost`] one must be looked
-    /// for.
+    /// for, as one that was taken without a name ([`TriggerError::Unnamed`]).
     pub async fn trigger(&self, order: &Order) -> Result<Run, TriggerError> {
         match &order.trigger {
             Trigger::Job(_) => self.v1.trigger(order).await,
             Trigger::Pipeline { .. } => self.v2.trigger(order).await,
+            Trigger::Build => self.builds.trigger(order).await,
         }
     }
 
@@ -202,6 +220,7 @@ impl CircleCi {
         match &order.trigger {
             Trigger::Job(_) => self.search(&*self.v1, order, claimed).await,
             Trigger::Pipeline { .. } => self.search(&*self.v2, order, claimed).await,
+            Trigger::Build => self.search(&*self.builds, order, claimed).await,
         }
     }
 
@@ -221,6 +240,16 @@ impl CircleCi {
     /// The day on which API v1.1's triggers end, as CircleCI last said; none while it has said nothing.
     pub fn sunset(&self) -> watch::Receiver<Option<Timestamp>> {
         self.v1.sunset()
+    }
+
+    /// How many reads there were so far, for metrics.
+    pub fn reads(&self) -> ReadStats {
+        self.http.budget.stats()
+    }
+
+    /// Whether CircleCI answers, by the last requests.
+    pub fn reachable(&self) -> watch::Receiver<Reachable> {
+        self.http.reachable.subscribe()
     }
 
     async fn search<G: Generation>(

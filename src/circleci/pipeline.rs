@@ -1,7 +1,6 @@
 //! What API v2's pipelines and workflows tell: how far they are, and whether one of them is a deploy's. Pure: knows
 //! nothing of how they are asked for.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
@@ -29,16 +28,18 @@ pub(super) fn created(pipeline: &Value) -> Option<Timestamp> {
     pipeline.get("created_at")?.as_str()?.parse().ok()
 }
 
-/// The listed pipeline's id and number, when it may be the one of an order: triggered through the API by us (`login`),
-/// on its branch, while it may have been sent. Only a time or a branch that isn't told speaks for it.
+/// The listed pipeline's id and number, when it may be the one of an order: triggered by us (`login`) in one of these
+/// ways (`trigger.type`), on its branch, while it may have been sent. Only a time or a branch that isn't told speaks for it.
 pub(super) fn candidate(
     pipeline: &Value,
+    ways: &[&str],
     login: &str,
     wanted: &str,
     window: RangeInclusive<Timestamp>,
 ) -> Option<(Uuid, i64)> {
     let text = |pointer: &str| pipeline.pointer(pointer).and_then(Value::as_str);
-    let ours = text("/trigger/type") == Some("api") && text("/trigger/actor/login") == Some(login);
+    let ours =
+        text("/trigger/type").is_some_and(|way| ways.contains(&way)) && text("/trigger/actor/login") == Some(login);
     let here = branch(pipeline).is_none_or(|known| known == wanted);
     let new = created(pipeline).is_none_or(|created| window.contains(&created));
     identify(pipeline).filter(|_| ours && here && new)
@@ -82,35 +83,69 @@ fn holds(value: &Value, text: &str) -> bool {
     }
 }
 
+/// The newest workflow of each name, in the order in which the names came up: reruns add workflows of the same name.
+pub(super) fn newest(workflows: &[Value]) -> Vec<&Value> {
+    let mut newest: Vec<(&str, Option<Timestamp>, Option<Timestamp>, &Value)> = Vec::new();
+    // CircleCI lists the newest first; of one instant that order counts.
+    for workflow in workflows.iter().rev() {
+        let (name, at) = (text(workflow, "name"), created(workflow));
+        match newest.iter_mut().find(|(known, ..)| *known == name) {
+            Some((_, first, last, known)) => {
+                *first = (*first).min(at);
+                if at >= *last {
+                    (*last, *known) = (at, workflow);
+                }
+            }
+            None => newest.push((name, at, at, workflow)),
+        }
+    }
+    newest.sort_by_key(|(_, first, ..)| *first);
+    newest.into_iter().map(|(.., workflow)| workflow).collect()
+}
+
+/// Whether there is nothing but setup workflows, which are followed by the ones that they choose.
+pub(super) fn only_setup(newest: &[&Value]) -> bool {
+    newest.iter().all(|workflow| text(workflow, "tag") == "setup")
+}
+
 /// How far a pipeline is with these workflows, and CircleCI's word for it. A word that isn't known is taken for a
-/// workflow that still runs. Reruns add workflows of the same name: the newest of each name counts.
+/// workflow that still runs. Of several workflows of one name the newest counts.
 pub(super) fn status(state: &str, workflows: &[Value]) -> (Status, String) {
     if state == "errored" {
         return (Status::Failed, state.to_owned());
     }
-    let text = |workflow: &Value, name: &str| workflow.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut newest: BTreeMap<String, (Option<Timestamp>, &Value)> = BTreeMap::new();
-    for workflow in workflows {
-        let (name, at) = (text(workflow, "name"), created(workflow));
-        if newest.get(&name).is_none_or(|(known, _)| at > *known) {
-            newest.insert(name, (at, workflow));
-        }
-    }
-    let Some((status, word)) = newest
-        .values()
-        .map(|(_, workflow)| (workflow_status(&text(workflow, "status")), text(workflow, "status")))
-        .max_by_key(|(status, _)| weight(*status))
-    else {
+    let newest = newest(workflows);
+    let words = newest.iter().map(|workflow| text(workflow, "status"));
+    let Some(word) = words.max_by_key(|word| (weight(workflow_status(word)), urgency(word))) else {
         return (Status::Queued, state.to_owned());
     };
-    // A setup workflow is followed by the ones that it chooses.
-    let only_setup = newest.values().all(|(_, workflow)| text(workflow, "tag") == "setup");
-    if only_setup && status == Status::Succeeded && matches!(state, "setup" | "setup-pending" | "pending") {
+    let status = workflow_status(word);
+    if only_setup(&newest) && status == Status::Succeeded && matches!(state, "setup" | "setup-pending" | "pending") {
         return (Status::Running, state.to_owned());
     }
-    let some_ended = newest.values().any(|(_, workflow)| weight(workflow_status(&text(workflow, "status"))) < 3);
+    let some_ended = newest.iter().any(|workflow| is_over(workflow_status(text(workflow, "status"))));
     // One that waits behind others that have ended is a pipeline under way.
-    if status == Status::Queued && some_ended { (Status::Running, word) } else { (status, word) }
+    let status = if status == Status::Queued && some_ended { Status::Running } else { status };
+    (status, word.to_owned())
+}
+
+/// A text of a workflow or a job; empty where there is none.
+pub(super) fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+    item.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether nothing more happens.
+pub(super) fn is_over(status: Status) -> bool {
+    !matches!(status, Status::Queued | Status::Running)
+}
+
+/// Of several workflows that run, the one that tells most: one that is going to fail, then one that does something.
+fn urgency(word: &str) -> u8 {
+    match word {
+        "failing" => 2,
+        "on_hold" => 0,
+        _ => 1,
+    }
 }
 
 /// Which of several workflows speaks for the pipeline: a live one first, then the worst end.
@@ -124,7 +159,8 @@ fn weight(status: Status) -> u8 {
     }
 }
 
-fn workflow_status(word: &str) -> Status {
+/// How far a workflow of this word is.
+pub(super) fn workflow_status(word: &str) -> Status {
     match word {
         "success" => Status::Succeeded,
         "failed" | "error" | "unauthorized" => Status::Failed,
@@ -213,7 +249,7 @@ mod tests {
         let is = |pointer: &str, value: Value| {
             let mut pipeline = good.clone();
             *pipeline.pointer_mut(pointer).unwrap() = value;
-            candidate(&pipeline, "slipway", "main", window.clone())
+            candidate(&pipeline, &["api"], "slipway", "main", window.clone())
         };
         assert_eq!(is("/number", json!(7)), Some((id, 7)));
         assert_eq!(is("/created_at", json!(null)), Some((id, 7)));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::address::{self, Version};
+use super::budget::Lane;
 use super::client::{Answer, Call, Http, refusal_kind};
 use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
 use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, Status, V1_TRIGGERS_END, said};
@@ -30,7 +31,7 @@ const DEPLOY_ID: &str = "SLIPWAY_DEPLOY_ID";
 
 /// Jobs of API v1.1.
 pub(super) struct Jobs {
-    http: Arc<Http>,
+    pub(super) http: Arc<Http>,
     sunset: watch::Sender<Option<Timestamp>>,
 }
 
@@ -39,7 +40,7 @@ impl Generation for Jobs {
 
     async fn trigger(&self, order: &Order) -> Result<Run, TriggerError> {
         let call = self.call(&order.project, &["tree", order.branch.as_str()], &[]);
-        let answer = self.http.post(&call, &body(order)).await?;
+        let answer = self.http.post(&call, Some(&body(order))).await?;
         self.note_sunset(&answer);
         if answer.is_success() {
             let answered = answer.json().ok_or_else(|| error::lost(error::unreadable()))?;
@@ -57,9 +58,7 @@ impl Generation for Jobs {
     }
 
     async fn look(&self, order: &Order, claimed: Claimed<'_>, ruled_out: &mut HashSet<i64>) -> Result<Look, ReadError> {
-        let query = [("limit", LISTED_MAX), ("shallow", "true")];
-        let listed = self.http.get_json(&self.call(&order.project, &["tree", order.branch.as_str()], &query)).await?;
-        let listed = listed.as_array().ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })?;
+        let listed = self.listed(order).await?;
         let since = order.requested_at.minus(CLOCK_SKEW);
         let mut candidates: Vec<i64> = listed
             .iter()
@@ -73,7 +72,7 @@ impl Generation for Jobs {
 
         let (mut look, mut failure) = (Look::default(), None);
         for number in candidates.into_iter().skip(skipped) {
-            let build = match self.build(&order.project, number).await {
+            let build = match self.build(&order.project, number, Lane::Person).await {
                 Ok(build) => build,
                 Err(error) => {
                     failure = Some(error);
@@ -96,14 +95,7 @@ impl Generation for Jobs {
     }
 
     async fn read(&self, project: &Project, number: i64) -> Result<Run, ReadError> {
-        let build = self.build(project, number).await.map_err(|error| match error {
-            ReadError::Refused(refusal) if refusal.kind == RefusalKind::NotFound => {
-                let variable = self.http.access.job(project).variable;
-                let about = About { project, variable: &variable, names: vec![] };
-                ReadError::Refused(Refusal::new(RefusalKind::RunNotFound, refusal.status, &about, refusal.said))
-            }
-            error => error,
-        })?;
+        let build = self.followed(project, number).await?;
         Ok(self.run(number, &build))
     }
 }
@@ -117,19 +109,51 @@ impl Jobs {
         self.sunset.subscribe()
     }
 
-    async fn build(&self, project: &Project, number: i64) -> Result<Value, ReadError> {
-        let build = self.http.get_json(&self.call(project, &[&number.to_string()], &[])).await?;
+    /// The recent builds of an order's branch.
+    pub(super) async fn listed(&self, order: &Order) -> Result<Vec<Value>, ReadError> {
+        let query = [("limit", LISTED_MAX), ("shallow", "true")];
+        match self.http.get_json(&self.call(&order.project, &["tree", order.branch.as_str()], &query)).await? {
+            Value::Array(builds) => Ok(builds),
+            _ => Err(ReadError::Unreadable { why: error::unreadable() }),
+        }
+    }
+
+    /// A build that was there before.
+    pub(super) async fn followed(&self, project: &Project, number: i64) -> Result<Value, ReadError> {
+        self.build(project, number, Lane::Poll).await.map_err(|error| match error {
+            ReadError::Refused(refusal) if refusal.kind == RefusalKind::NotFound => {
+                ReadError::Refused(self.gone(project, refusal))
+            }
+            error => error,
+        })
+    }
+
+    /// The refusal of a build that is gone, in the place of that of a project.
+    pub(super) fn gone(&self, project: &Project, refusal: Refusal) -> Refusal {
+        let variable = self.http.access.job(project).variable;
+        let about = About { project, variable: &variable, names: vec![] };
+        Refusal::new(RefusalKind::RunNotFound, refusal.status, &about, refusal.said)
+    }
+
+    async fn build(&self, project: &Project, number: i64, lane: Lane) -> Result<Value, ReadError> {
+        let number = number.to_string();
+        let build = self.http.get_json(&Call { lane, ..self.call(project, &[&number], &[]) }).await?;
         if build.is_object() { Ok(build) } else { Err(ReadError::Unreadable { why: error::unreadable() }) }
     }
 
-    fn call<'a>(&'a self, project: &'a Project, rest: &[&'a str], query: &[(&'static str, &'a str)]) -> Call<'a> {
+    pub(super) fn call<'a>(
+        &'a self,
+        project: &'a Project,
+        rest: &[&'a str],
+        query: &[(&'static str, &'a str)],
+    ) -> Call<'a> {
         let mut segments = vec!["project", project.vcs.as_str(), project.repo.org(), project.repo.repo()];
         segments.extend_from_slice(rest);
-        let credential = self.http.access.job(project);
-        Call { version: Version::V1, segments, query: query.to_vec(), credential, project }
+        Call::new(Version::V1, segments, query, self.http.access.job(project), project)
     }
 
-    fn run(&self, number: i64, build: &Value) -> Run {
+    /// What is told of a build.
+    pub(super) fn run(&self, number: i64, build: &Value) -> Run {
         let text = |name: &str| build.get(name).and_then(Value::as_str);
         let (status, word) = status(text("lifecycle"), text("outcome"), text("status"));
         Run {
@@ -144,7 +168,7 @@ impl Jobs {
 
     /// Remembers when the triggers end: `Sunset` (RFC 8594) names the day, `Deprecation` alone announces it, and 410
     /// says that it has come.
-    fn note_sunset(&self, answer: &Answer) {
+    pub(super) fn note_sunset(&self, answer: &Answer) {
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let known = *self.sunset.borrow();
         let announced = header("sunset").and_then(http_date);
@@ -182,13 +206,14 @@ fn body(order: &Order) -> Value {
     body
 }
 
-fn build_number(build: &Value) -> Option<i64> {
+/// The number of a build.
+pub(super) fn build_number(build: &Value) -> Option<i64> {
     build.get("build_num")?.as_i64().filter(|number| *number > 0)
 }
 
 /// The number of a listed build that may be the one of an order: of its branch, queued since it was sent. What the list
 /// doesn't tell speaks for it.
-fn candidate(build: &Value, branch: &str, since: Timestamp) -> Option<i64> {
+pub(super) fn candidate(build: &Value, branch: &str, since: Timestamp) -> Option<i64> {
     let text = |name: &str| build.get(name).and_then(Value::as_str);
     let elsewhere = text("branch").is_some_and(|known| known != branch);
     let queued = ["queued_at", "usage_queued_at", "start_time"]
@@ -203,7 +228,7 @@ fn carries(parameters: &Map<String, Value>, deploy: &str) -> bool {
 }
 
 /// What kind of no it is, by the status and the words that go with it.
-fn kind(status: u16, said: &str) -> RefusalKind {
+pub(super) fn kind(status: u16, said: &str) -> RefusalKind {
     let said = said.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     match status {

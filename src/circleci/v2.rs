@@ -9,9 +9,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::address::{Slug, Version};
+use super::budget::Lane;
 use super::client::{Call, Http, refusal_kind};
 use super::definition::{self, Definition, Undecided};
 use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
+use super::lacking::{Lacking, Part};
 use super::pipeline::{self, Kinship};
 use super::v1::{SUBJECT_UNITS_MAX, WORD_UNITS_MAX};
 use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, SENT_WITHIN, said};
@@ -35,15 +37,17 @@ const KNOWN_MAX: usize = 1_000;
 
 /// Pipelines of API v2.
 pub(super) struct Pipelines {
-    http: Arc<Http>,
+    pub(super) http: Arc<Http>,
     /// The login of the token's owner.
     login: OnceCell<String>,
     known: Mutex<HashMap<Slug, (Timestamp, Ways)>>,
+    /// What this CircleCI was seen to lack for a project.
+    pub(super) lacking: Lacking,
 }
 
 /// The ways in which a project's pipelines can be run.
 #[derive(Debug, Clone)]
-enum Ways {
+pub(super) enum Ways {
     /// `pipeline/run`, with one of these definitions.
     Definitions(Arc<[Definition]>),
     /// A server without definitions: the classic `pipeline`.
@@ -56,15 +60,12 @@ impl Generation for Pipelines {
     async fn trigger(&self, order: &Order) -> Result<Run, TriggerError> {
         let project = &order.project;
         let slug = slug(project).map_err(TriggerError::Refused)?;
-        // Nothing is sent yet, and a person waits.
-        let waited = self.http.patience.request * 2;
-        let ways = timeout(waited, self.ways(project, &slug)).await;
-        let ways = ways.map_err(|_| error::not_sent(error::silent(waited)))??;
+        let ways = self.bounded_ways(project, &slug).await?;
         let (path, body): (&[&str], _) = match choose(order, &ways).map_err(TriggerError::Refused)? {
             Choice::Run(definition) => (&["pipeline", "run"], run_body(order, definition)),
             Choice::Classic => (&["pipeline"], classic_body(order)),
         };
-        let answer = self.http.post(&self.in_project(project, &slug, path, &[]), &body).await?;
+        let answer = self.http.post(&self.in_project(project, &slug, path, &[]), Some(&body)).await?;
         // CircleCI answers 201 to what it runs. Its own command line takes any other 2xx for nothing started.
         if answer.status == 201 {
             let pipeline = answer.json().ok_or_else(|| error::lost(error::unreadable()))?;
@@ -91,20 +92,17 @@ impl Generation for Pipelines {
         let slug = slug(project).map_err(ReadError::Refused)?;
         let login = self.login(project).await?;
         let (since, until) = window(order);
-        let call = self.in_project(project, &slug, &["pipeline"], &[("branch", order.branch.as_str())]);
-        // Newest first: what follows an older one is older still.
-        let goes_on = |items: &[Value]| items.last().and_then(pipeline::created).is_none_or(|created| created >= since);
-        let listed = self.pages(&call, LOOK_PAGES_MAX, goes_on).await?;
+        let listed = self.listed(order, &slug, since).await?;
         let candidates: Vec<_> = listed
             .iter()
-            .filter_map(|listed| pipeline::candidate(listed, login, order.branch.as_str(), since..=until))
+            .filter_map(|listed| pipeline::candidate(listed, &["api"], login, order.branch.as_str(), since..=until))
             .filter(|(id, number)| !ruled_out.contains(id) && !claimed(&RunId::Pipeline { id: *id, number: *number }))
             .take(READ_MAX)
             .collect();
 
         let mut look = Look::default();
         for (id, _) in candidates {
-            let pipeline = self.pipeline(project, id).await?;
+            let pipeline = self.pipeline(project, id, Lane::Person).await?;
             let Some(run) = self.run(&slug, &pipeline, &[]) else { continue };
             match pipeline::kinship(&pipeline, order) {
                 Kinship::Certain => look.certain.push(run),
@@ -119,28 +117,47 @@ impl Generation for Pipelines {
 
     async fn read(&self, project: &Project, id: Uuid) -> Result<Run, ReadError> {
         let slug = slug(project).map_err(ReadError::Refused)?;
-        let pipeline = self.pipeline(project, id).await.map_err(|error| match error {
-            ReadError::Refused(refusal) if refusal.kind == RefusalKind::NotFound => {
-                let (kind, status) = (RefusalKind::RunNotFound, refusal.status);
-                ReadError::Refused(Refusal::new(kind, status, &about(project), refusal.said))
-            }
-            error => error,
-        })?;
-        let id = id.to_string();
-        let call = self.call(project, vec!["pipeline", &id, "workflow"], &[]);
-        let workflows = self.pages(&call, WORKFLOW_PAGES_MAX, |_| true).await?;
+        let pipeline = self.followed(project, id).await?;
+        let workflows = self.workflows(project, id, Lane::Poll).await?;
         self.run(&slug, &pipeline, &workflows).ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })
     }
 }
 
 /// When a pipeline of this order may have been created, by CircleCI's clock.
-fn window(order: &Order) -> (Timestamp, Timestamp) {
+pub(super) fn window(order: &Order) -> (Timestamp, Timestamp) {
     (order.requested_at.minus(CLOCK_SKEW), order.requested_at.plus(SENT_WITHIN).plus(CLOCK_SKEW))
 }
 
 impl Pipelines {
     pub(super) fn new(http: Arc<Http>) -> Self {
-        Self { http, login: OnceCell::new(), known: Mutex::default() }
+        Self { http, login: OnceCell::new(), known: Mutex::default(), lacking: Lacking::default() }
+    }
+
+    /// The pipelines of an order's branch, newest first, as far back as `since`.
+    pub(super) async fn listed(&self, order: &Order, slug: &Slug, since: Timestamp) -> Result<Vec<Value>, ReadError> {
+        let call = self.in_project(&order.project, slug, &["pipeline"], &[("branch", order.branch.as_str())]);
+        // Newest first: what follows an older one is older still.
+        let goes_on = |items: &[Value]| items.last().and_then(pipeline::created).is_none_or(|created| created >= since);
+        self.pages(&call, LOOK_PAGES_MAX, goes_on).await
+    }
+
+    /// A pipeline that was there before.
+    pub(super) async fn followed(&self, project: &Project, id: Uuid) -> Result<Value, ReadError> {
+        self.pipeline(project, id, Lane::Poll).await.map_err(|error| gone(project, error))
+    }
+
+    /// The workflows of a pipeline, reruns included.
+    pub(super) async fn workflows(&self, project: &Project, id: Uuid, lane: Lane) -> Result<Vec<Value>, ReadError> {
+        let id = id.to_string();
+        let call = Call { lane, ..self.call(project, vec!["pipeline", &id, "workflow"], &[]) };
+        self.pages(&call, WORKFLOW_PAGES_MAX, |_| true).await.map_err(|error| gone(project, error))
+    }
+
+    /// The jobs of a workflow.
+    pub(super) async fn jobs(&self, project: &Project, workflow: Uuid, lane: Lane) -> Result<Vec<Value>, ReadError> {
+        let id = workflow.to_string();
+        let call = Call { lane, ..self.call(project, vec!["workflow", &id, "job"], &[]) };
+        self.pages(&call, WORKFLOW_PAGES_MAX, |_| true).await
     }
 
     /// The branches of recent pipelines, then those that Insights knows; an error only when neither can be read.
@@ -150,9 +167,9 @@ impl Pipelines {
         let mut segments = vec!["insights"];
         segments.extend(slug.segments());
         segments.push("branches");
-        let insights_call = self.call(project, segments, &[]);
-        let (recent, insights) =
-            tokio::join!(self.pages(&recent_call, BRANCH_PAGES_MAX, |_| true), self.http.get_json(&insights_call));
+        let insights_call = self.call(project, segments, &[]).of_the_cloud();
+        let insights = self.unless_lacking(Part::Insights, &slug, self.http.get_json(&insights_call));
+        let (recent, insights) = tokio::join!(self.pages(&recent_call, BRANCH_PAGES_MAX, |_| true), insights);
         let (recent, insights) = match (recent, insights) {
             (Err(error), Err(_)) => return Err(error),
             (recent, insights) => (recent.unwrap_or_default(), insights.unwrap_or_default()),
@@ -164,6 +181,12 @@ impl Pipelines {
         let branches =
             names.filter_map(|name| name.parse::<Branch>().ok()).filter(|branch| seen.insert(branch.clone()));
         Ok(branches.take(BRANCHES_MAX).collect())
+    }
+
+    /// How the project's pipelines can be run, or an end after a while: nothing is sent yet, and a person waits.
+    pub(super) async fn bounded_ways(&self, project: &Project, slug: &Slug) -> Result<Ways, TriggerError> {
+        let waited = self.http.patience.request * 2;
+        timeout(waited, self.ways(project, slug)).await.map_err(|_| error::not_sent(error::silent(waited)))?
     }
 
     /// How the project's pipelines can be run: asked once in some minutes. Only reads tell, never a trial run.
@@ -181,7 +204,10 @@ impl Pipelines {
             .and_then(|id| id.parse().ok())
             .ok_or_else(|| error::not_sent(error::unreadable()))?;
         let id = id.to_string();
-        let call = self.call(project, vec!["projects", &id, "pipeline-definitions"], &[]);
+        let mut call = self.call(project, vec!["projects", &id, "pipeline-definitions"], &[]);
+        // Of CircleCI's own service, which has them, a 500 says nothing.
+        let may_be_server = !self.http.root.is_circleci();
+        call.may_be_absent = may_be_server;
         let ways = match self.http.get_json(&call).await {
             Ok(answer) => {
                 let definitions = definition::read(&answer).ok_or_else(|| error::not_sent(error::unreadable()))?;
@@ -189,7 +215,7 @@ impl Pipelines {
             }
             // A server answers 404, or 500 as to some other paths that only the cloud has.
             Err(ReadError::Refused(refusal)) if refusal.status == Some(404) => Ways::Classic,
-            Err(ReadError::Unavailable { status: Some(500), .. }) => Ways::Classic,
+            Err(ReadError::Unavailable { status: Some(500), .. }) if may_be_server => Ways::Classic,
             Err(error) => return Err(error.into()),
         };
         let mut known = self.known();
@@ -204,7 +230,7 @@ impl Pipelines {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn login(&self, project: &Project) -> Result<&str, ReadError> {
+    pub(super) async fn login(&self, project: &Project) -> Result<&str, ReadError> {
         let ask = || async {
             let me = self.http.get_json(&self.call(project, vec!["me"], &[])).await?;
             let login = me.get("login").and_then(Value::as_str).map(str::to_owned);
@@ -213,8 +239,9 @@ impl Pipelines {
         self.login.get_or_try_init(ask).await.map(String::as_str)
     }
 
-    async fn pipeline(&self, project: &Project, id: Uuid) -> Result<Value, ReadError> {
-        self.http.get_json(&self.call(project, vec!["pipeline", &id.to_string()], &[])).await
+    async fn pipeline(&self, project: &Project, id: Uuid, lane: Lane) -> Result<Value, ReadError> {
+        let id = id.to_string();
+        self.http.get_json(&Call { lane, ..self.call(project, vec!["pipeline", &id], &[]) }).await
     }
 
     /// The items of a paged list, while there are pages, `pages_max` is not reached and the last page calls for more.
@@ -226,10 +253,8 @@ impl Pipelines {
     ) -> Result<Vec<Value>, ReadError> {
         let (mut items, mut token) = (Vec::new(), None::<String>);
         for _ in 0..pages_max {
-            let mut query = call.query.clone();
-            query.extend(token.as_deref().map(|token| ("page-token", token)));
-            let (segments, credential) = (call.segments.clone(), call.credential.clone());
-            let page = Call { version: call.version, segments, query, credential, project: call.project };
+            let mut page = call.clone();
+            page.query.extend(token.as_deref().map(|token| ("page-token", token)));
             let mut page = self.http.get_json(&page).await?;
             let Some(Value::Array(new)) = page.get_mut("items").map(Value::take) else {
                 return Err(ReadError::Unreadable { why: error::unreadable() });
@@ -259,20 +284,29 @@ impl Pipelines {
         self.call(project, segments, query)
     }
 
-    fn call<'a>(&'a self, project: &'a Project, segments: Vec<&'a str>, query: &[(&'static str, &'a str)]) -> Call<'a> {
-        Call { version: Version::V2, segments, query: query.to_vec(), credential: self.http.access.user(), project }
+    pub(super) fn call<'a>(
+        &'a self,
+        project: &'a Project,
+        segments: Vec<&'a str>,
+        query: &[(&'static str, &'a str)],
+    ) -> Call<'a> {
+        Call::new(Version::V2, segments, query, self.http.access.user(), project)
     }
 
-    fn run(&self, slug: &Slug, pipeline: &Value, workflows: &[Value]) -> Option<Run> {
+    /// What is told of a pipeline with these workflows; none when it is no pipeline.
+    pub(super) fn run(&self, slug: &Slug, pipeline: &Value, workflows: &[Value]) -> Option<Run> {
         let (id, number) = pipeline::identify(pipeline)?;
         let text = |pointer: &str| pipeline.pointer(pointer).and_then(Value::as_str);
         let (status, word) = pipeline::status(text("/state").unwrap_or("unknown"), workflows);
+        let word = self.http.access.redact(word);
+        // A GitHub App's or GitLab's trigger tells of the commit in a place of its own.
+        let revision = text("/vcs/revision").or_else(|| text("/trigger_parameters/git/checkout_sha"));
         Some(Run {
             id: RunId::Pipeline { id, number },
             url: Some(self.http.root.pipeline_page(slug, number)),
             status,
             status_word: said::word(&word, WORD_UNITS_MAX),
-            revision: text("/vcs/revision").and_then(|revision| revision.parse::<Revision>().ok()),
+            revision: revision.and_then(|revision| revision.parse::<Revision>().ok()),
             subject: text("/vcs/commit/subject").map(|subject| said::word(subject, SUBJECT_UNITS_MAX)),
         })
     }
@@ -287,7 +321,7 @@ enum Choice {
 fn choose(order: &Order, ways: &Ways) -> Result<Choice, Refusal> {
     let wanted = match &order.trigger {
         Trigger::Pipeline { definition } => definition.as_deref(),
-        Trigger::Job(_) => None,
+        Trigger::Job(_) | Trigger::Build => None,
     };
     let refuse = |kind, said| Refusal::new(kind, None, &about(&order.project), said);
     match ways {
@@ -328,11 +362,23 @@ fn with_parameters(mut body: Value, order: &Order) -> Value {
     body
 }
 
-fn slug(project: &Project) -> Result<Slug, Refusal> {
+/// The slug of a project, or why it has none.
+pub(super) fn slug(project: &Project) -> Result<Slug, Refusal> {
     Slug::of(project).ok_or_else(|| Refusal::new(RefusalKind::Slug, None, &about(project), None))
 }
 
-fn about(project: &Project) -> About<'_> {
+/// What it means that a pipeline isn't there which was there before.
+fn gone(project: &Project, error: ReadError) -> ReadError {
+    match error {
+        ReadError::Refused(refusal) if refusal.kind == RefusalKind::NotFound => {
+            ReadError::Refused(Refusal::new(RefusalKind::RunNotFound, refusal.status, &about(project), refusal.said))
+        }
+        error => error,
+    }
+}
+
+/// What a refusal of API v2's is about.
+pub(super) fn about(project: &Project) -> About<'_> {
     About { project, variable: super::access::USER_TOKEN, names: vec![] }
 }
 

@@ -1,16 +1,11 @@
 //! `/deploy`: acknowledge, record, trigger, and answer with the card.
 
-use std::time::Duration;
-
 use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Shape};
 use crate::app::{App, Chat, NotDone, Request, Visibility};
 use crate::deploy::card::card;
-use crate::deploy::{Recorded, Wish, parameters};
+use crate::deploy::{Origin, Recorded, Wish, parameters};
 use crate::permission::Action;
 use crate::refusal::Refusal;
-
-/// When CircleCI takes longer than this, the card is shown before its answer.
-const SHOW_TRIGGERING_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) const SPEC: CommandSpec = CommandSpec {
     name: "deploy",
@@ -49,6 +44,7 @@ impl Deploy {
             revision: arguments.optional("revision")?,
             parameters: arguments.optional_with("parameters", parameters::parse)?.unwrap_or_default(),
             reason: arguments.optional("reason")?,
+            origin: Origin::Asked,
         }))
     }
 
@@ -69,17 +65,9 @@ impl Deploy {
         };
         tracing::info!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, repo = %deploy.repo, branch = %deploy.branch, environment = %deploy.environment, "A deploy is recorded");
 
-        let triggering = card(&deploy);
-        let mut sent = std::pin::pin!(app.deploys.send(deploy));
-        let deploy = tokio::select! {
-            deploy = &mut sent => deploy,
-            () = tokio::time::sleep(SHOW_TRIGGERING_AFTER) => {
-                // Both at once: a slow chat must not hold up what CircleCI answers, nor the other way round.
-                tokio::join!(chat.answer(&triggering), sent).1
-            }
-        };
+        chat.becomes_card(&deploy);
+        let deploy = app.deploys.send(deploy).await;
         tracing::info!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "CircleCI was asked");
-        chat.answer(&card(&deploy)).await;
         Ok(())
     }
 }

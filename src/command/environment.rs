@@ -33,7 +33,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                     OptionSpec::optional(
                         "trigger",
                         Kind::Choice(TriggerKind::WORDS),
-                        "pipeline (API v2) or job (API v1.1, until 1 February 2027)",
+                        "pipeline (API v2), job or build (API v1.1, until 1 February 2027)",
                     ),
                     OptionSpec::optional("job", Kind::Text, "The job that deploys, for the trigger job"),
                     OptionSpec::optional(

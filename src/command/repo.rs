@@ -177,5 +177,8 @@ pub(super) fn how(environment: &Environment, app: &App) -> Text {
             .plain(" (API v1.1, which CircleCI ends ")
             .time(app.v1_triggers_end())
             .sentence("; `/environment set` with `trigger:pipeline` moves it)"),
+        Trigger::Build => Text::of("runs the branch's workflows (API v1.1, which CircleCI ends ")
+            .time(app.v1_triggers_end())
+            .sentence("; `/environment set` with `trigger:pipeline` moves it)"),
     }
 }

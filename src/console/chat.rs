@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::people::People;
 use super::render::{Look, render};
 use crate::app::{Chat, Seen, Unseen, Visibility};
+use crate::deploy::Deploy;
 use crate::reply::{Reply, Tone};
 use crate::time::Clock;
 
@@ -82,6 +83,10 @@ impl<W: Write + Send> Chat for Conversation<'_, W> {
             self.is_deploy.store(true, Ordering::Relaxed);
         }
         Ok(Seen::default())
+    }
+
+    fn becomes_card(&self, _: &Deploy) {
+        // The session shows every deploy of this console whenever it has changed.
     }
 
     async fn answer(&self, reply: &Reply) {

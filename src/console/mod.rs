@@ -26,6 +26,7 @@ use crate::circleci::sandbox::{Plan, Sandbox};
 use crate::circleci::{Access, CircleCi, Patience, SetupError};
 use crate::config::{self, Base, Variables, Wrong};
 use crate::db::{Db, DbError, Lease, LeaseError};
+use crate::deploy::Pace;
 use crate::guild;
 use crate::id::{GuildId, UserId};
 use crate::refusal::Refusal;
@@ -150,7 +151,8 @@ impl Console {
         };
         let patience = Patience { looks: SANDBOX_LOOKS.to_vec(), ..Patience::default() };
         let circleci = CircleCi::new(access, patience, clock.clone())?;
-        let app = App::new(db, circleci, vec![YOU], HashSet::new(), clock, CancellationToken::new()).await?;
+        let app =
+            App::new(db, circleci, vec![YOU], HashSet::new(), clock, sandbox_pace(), CancellationToken::new()).await?;
         register_acme_web(&app).await?;
         let person = |id, name: &str| Actor { id: ActorId::User(id), name: name.to_owned(), roles: Vec::new() };
         let (you, guest) = (person(YOU, "you"), person(GUEST, "guest"));
@@ -173,7 +175,8 @@ impl Console {
         let token_names: HashSet<String> = access.project_tokens.keys().cloned().collect();
         let circleci = CircleCi::new(access, Patience::default(), clock.clone())?;
         let db = Db::open(&base.database).await?;
-        let app = App::new(db, circleci, base.owners, token_names, clock, CancellationToken::new()).await?;
+        let app =
+            App::new(db, circleci, base.owners, token_names, clock, Pace::default(), CancellationToken::new()).await?;
         let operator = Actor::cli(&whoami::username().unwrap_or_else(|_| "unknown".to_owned()));
         let people = People::new(guild, vec![("you", operator.clone())]);
         let path = base.database.path().display().to_string();
@@ -213,6 +216,8 @@ impl Console {
         screen.say(&self.first_lines());
         let app = Arc::clone(&self.app);
         let watch = tokio::spawn(async move { app.watch_v1_triggers_end().await });
+        let app = Arc::clone(&self.app);
+        let follow = tokio::spawn(async move { app.deploys.follow(&app.stopping).await });
         let session = Session {
             app: &self.app,
             guild: self.guild,
@@ -221,12 +226,16 @@ impl Console {
             may_change_speaker: matches!(self.place, Place::Sandbox(_)),
             screen,
             stop,
+            followed: Mutex::default(),
         };
         let ended = session.run(&mut lines).await;
         lines.close();
         self.app.stopping.cancel();
         if let Err(error) = watch.await {
             tracing::error!("Watching what CircleCI says of API v1.1 failed: {error}");
+        }
+        if let Err(error) = follow.await {
+            tracing::error!("Following deploys failed: {error}");
         }
         // Nobody needs what is still being asked.
         let _ = timeout(CLOSE_LIMIT, self.app.branches.close()).await;
@@ -267,6 +276,11 @@ impl Console {
             }
         }
     }
+}
+
+/// Nothing is far away in the sandbox, and nobody else asks there.
+fn sandbox_pace() -> Pace {
+    Pace { first: Duration::from_millis(300), longest: Duration::from_secs(2), ..Pace::default() }
 }
 
 /// Registers the sandbox's repository, unless it is registered already.

@@ -40,6 +40,9 @@ pub fn render(reply: &Reply, look: Look<'_>) -> String {
             Button::Link { label, url: target } | Button::Page { label, line: target } => {
                 lines.push(format!("{INDENT}{label}: {}", text::one_line(target)));
             }
+            Button::Run { label, line } => {
+                lines.push(format!("{INDENT}{}: {}", text::one_line(label), text::one_line(line)));
+            }
         }
     }
     let mut text = String::new();
@@ -96,6 +99,7 @@ fn lines(text: &Text, look: Look<'_>) -> Vec<String> {
             Piece::Everyone => ("@everyone".to_owned(), None),
             Piece::Time(time) => (self::time(*time, look.now), None),
             Piece::Link(url) => (url.clone(), None),
+            Piece::Block(block) => (block.clone(), None),
         };
         // Somebody's own line break stands further in, so that it can't pass for a line of ours.
         for (index, part) in words.split('\n').enumerate() {

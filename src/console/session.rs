@@ -1,13 +1,14 @@
 //! The console's loop: a line is read, carried out and answered before the next one is read.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::chat::{Conversation, Screen};
 use super::lines::{Lines, Read};
@@ -17,6 +18,7 @@ use crate::actor::Caller;
 use crate::app::{App, Handled, Request};
 use crate::command::{self, Arguments, Kind, Path};
 use crate::deploy::card::card;
+use crate::deploy::{Deploy, State};
 use crate::id::GuildId;
 use crate::reply::{Reply, Text, Tone};
 use crate::text;
@@ -44,6 +46,16 @@ pub(super) struct Session<'a, W> {
     pub may_change_speaker: bool,
     pub screen: &'a Screen<W>,
     pub stop: &'a CancellationToken,
+    /// The deploys of this console, as they were last shown.
+    pub followed: Mutex<HashMap<Uuid, Shown>>,
+}
+
+/// A deploy of this console, as it was last shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    state: State,
+    /// Whether an earlier run of the console has asked for it.
+    is_left: bool,
 }
 
 /// What became of a line.
@@ -58,13 +70,21 @@ impl<W: Write + Send> Session<'_, W> {
     /// Carries out the lines until they end, `/quit`, or the console is stopped.
     pub async fn run(&self, lines: &mut Lines) -> Ended {
         self.take_up().await;
+        let changed = self.app.deploys.changed();
         let (mut failed, mut interrupted) = (false, false);
         while !self.screen.is_gone() {
             let prompt = format!("{}> ", text::one_line(&self.caller().actor.name));
-            let read = tokio::select! {
-                read = lines.next(&prompt) => read,
-                () = self.stop.cancelled() => break,
+            let read = {
+                let mut next = pin!(lines.next(&prompt));
+                loop {
+                    tokio::select! {
+                        read = &mut next => break Some(read),
+                        changed = changed.next() => self.show_changed(changed).await,
+                        () = self.stop.cancelled() => break None,
+                    }
+                }
             };
+            let Some(read) = read else { break };
             let line = match read {
                 Read::Line(line) => line,
                 Read::End => break,
@@ -84,7 +104,10 @@ impl<W: Write + Send> Session<'_, W> {
             if !lines.is_terminal() && !matches!(line.trim_start().chars().next(), None | Some('#')) {
                 self.screen.say(&format!("> {}", text::one_line(&line)));
             }
-            match self.carry_out(&line).await {
+            let outcome = self.carry_out(&line).await;
+            // In their order with what is asked next.
+            self.show_changed(changed.take()).await;
+            match outcome {
                 Outcome::Done => {}
                 // A person at the terminal has seen it.
                 Outcome::Failed => failed |= !lines.is_terminal(),
@@ -93,6 +116,9 @@ impl<W: Write + Send> Session<'_, W> {
             if self.stop.is_cancelled() {
                 break;
             }
+        }
+        if !lines.is_terminal() {
+            failed |= !self.all_end_well().await;
         }
         if failed || self.screen.is_gone() { Ended::WithFailures } else { Ended::Well }
     }
@@ -168,41 +194,78 @@ impl<W: Write + Send> Session<'_, W> {
         Outcome::Done
     }
 
-    /// Looks for the deploys of this console that were being sent when it last stopped, and shows what became of them.
-    /// Those that were asked for on Discord have a card there, which only the bot can keep.
+    /// Shows what has become of the deploys of this console that the last one has left behind. Those that were asked for on
+    /// Discord have a card there, which only the bot can keep.
     async fn take_up(&self) {
-        let unfinished = match self.app.deploys.unfinished().await {
-            Ok(unfinished) => unfinished,
-            Err(error) => return self.screen.say(&format!("The unfinished deploys can't be read: {error}")),
+        let (unfinished, not_shown) = match (self.app.deploys.unfinished().await, self.app.deploys.not_shown().await) {
+            (Ok(unfinished), Ok(not_shown)) => (unfinished, not_shown),
+            (Err(error), _) | (_, Err(error)) => {
+                return self.screen.say(&format!("What earlier deploys have become can't be read: {error}"));
+            }
         };
-        let is_ours = |deploy: &crate::deploy::Deploy| deploy.guild == self.guild && deploy.channel.is_none();
-        let (ours, others): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_ours);
-        if !others.is_empty() {
-            self.screen
-                .say(&format!("Unfinished deploys of other chats: {}. `slipway run` takes them up.\n\n", others.len()));
-        }
-        let mut looking = JoinSet::new();
-        for deploy in ours {
-            self.screen
-                .say(&format!("Deploy {} was being sent when the console stopped; it is looked for.", deploy.id));
-            let app = Arc::clone(self.app);
-            looking.spawn(async move { app.deploys.take_up(deploy).await });
-        }
-        loop {
-            let found = tokio::select! {
-                found = looking.join_next() => found,
-                () = self.stop.cancelled() => return,
-            };
-            match found {
-                Some(Ok(Ok(deploy))) => self.show(&card(&deploy)),
-                Some(Ok(Err(not_yet))) => self.screen.say(&format!(
-                    "Deploy {} can't be looked for yet: {} The next start tries again.\n",
-                    not_yet.deploy.id, not_yet.why
-                )),
-                Some(Err(error)) => tracing::error!("Looking for a deploy failed: {error}"),
-                None => return,
+        let mut others = 0;
+        for uuid in unfinished {
+            match self.ours(uuid).await {
+                Some(deploy) => {
+                    self.screen
+                        .say(&format!("Deploy {} was unfinished when the console stopped; it is followed.", deploy.id));
+                    self.followed().insert(uuid, Shown { state: deploy.state, is_left: true });
+                }
+                None => others += 1,
             }
         }
+        if others > 0 {
+            self.screen
+                .say(&format!("Unfinished deploys of other chats: {others}. `slipway run` keeps their cards.\n\n"));
+        }
+        self.show_changed(not_shown).await;
+    }
+
+    /// A deploy that was asked for in a console of this guild.
+    async fn ours(&self, uuid: Uuid) -> Option<Deploy> {
+        match self.app.deploys.get(uuid).await {
+            Ok(deploy) => deploy.filter(|deploy| deploy.guild == self.guild && deploy.channel.is_none()),
+            Err(error) => {
+                self.screen.say(&format!("A deploy can't be read: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Shows deploys of this console that have changed: in full at first and at their end, in a line between.
+    async fn show_changed(&self, changed: impl IntoIterator<Item = Uuid>) {
+        for uuid in changed {
+            let Some(deploy) = self.ours(uuid).await else { continue };
+            let before = self.followed().get(&uuid).copied();
+            let is_left = before.is_some_and(|before| before.is_left);
+            self.followed().insert(uuid, Shown { state: deploy.state, is_left });
+            match before {
+                Some(before) if before.state == deploy.state => {}
+                Some(_) if !deploy.state.is_final() => {
+                    self.screen.say(&format!("Deploy {} is {}", deploy.id, deploy.state));
+                }
+                _ => self.show(&card(&deploy)),
+            }
+            if let Err(error) = self.app.deploys.note_shown(&deploy).await {
+                tracing::warn!("It could not be noted that a deploy was shown: {error}");
+            }
+        }
+    }
+
+    /// Waits until the deploys of this console have ended; whether all that it has asked for succeeded.
+    async fn all_end_well(&self) -> bool {
+        let changed = self.app.deploys.changed();
+        while self.followed().values().any(|shown| !shown.state.is_final()) {
+            tokio::select! {
+                changed = changed.next() => self.show_changed(changed).await,
+                () = self.stop.cancelled() => break,
+            }
+        }
+        self.followed().values().all(|shown| shown.is_left || shown.state == State::Succeeded)
+    }
+
+    fn followed(&self) -> MutexGuard<'_, HashMap<Uuid, Shown>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, reply: &Reply) {

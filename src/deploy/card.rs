@@ -1,39 +1,90 @@
-//! The card: one deploy as people see it. Pure.
+//! The card: one deploy as people see it, from its request to its end. Pure.
 
-use super::{Deploy, State};
+use std::time::Duration;
+
+use super::{Deploy, Origin, Report, State};
 use crate::actor::ActorId;
 use crate::circleci::RunId;
 use crate::reply::{Button, Piece, Reply, Text, Tone};
+use crate::repo::Revision;
+use crate::text;
+
+/// How many workflows a card names.
+const WORKFLOWS_MAX: usize = 8;
+/// How many approvals a card offers: with the other buttons they fit one row.
+const APPROVALS_MAX: usize = 2;
+/// The longest name on a button, in UTF-16 units.
+const BUTTON_NAME_MAX: usize = 40;
 
 /// The card of `deploy`.
 pub fn card(deploy: &Deploy) -> Reply {
-    let mut reply = Reply::new(tone(deploy.state), format!("Deploy {} is {}", deploy.id, deploy.state))
+    let reply = Reply::new(tone(deploy.state), format!("Deploy {} is {}", deploy.id, deploy.state))
+        .body(body(deploy))
         .field("Repository", Text::default().code(&deploy.repo))
         .field("Branch", Text::default().code(&deploy.branch))
         .field("Environment", Text::default().code(&deploy.environment))
         .field("State", Text::default().strong(deploy.state.as_str()))
         .field("Asked by", asker(deploy))
         .field("Asked at", Text::default().time(deploy.asked_at))
-        .field_if("Revision", deploy.revision.as_ref().map(|revision| Text::default().code(revision)))
+        .field_if("Took", deploy.ended_at.map(|ended| Text::of(duration(ended.since(deploy.asked_at)))))
+        .field_if("Commit", commit(deploy))
+        .field_if("Replaces", replaces(deploy))
+        .field_if("Origin", origin(deploy))
         .field_if("Reason", deploy.reason.as_ref().map(|reason| Text::of(reason.as_str())))
         .field_if("Parameters", parameters(deploy))
+        .field_if("Workflows", workflows(&deploy.report))
+        .field_if("Failed", failed(&deploy.report))
         .field_if("Build", build(deploy));
-    if let Some(said) = &deploy.said {
-        reply = reply.body(Text::default().sentence(said));
-    }
-    match &deploy.url {
-        Some(url) => reply.button(Button::Link { label: "Build", url: url.clone() }),
-        None => reply,
+    buttons(deploy, reply)
+}
+
+/// The card that takes the place of another one, which may not be edited any more.
+pub fn moved(card: Reply, old: String) -> Reply {
+    let body = Text::of("The first card of this deploy can't be edited any more: ").piece(Piece::Link(old)).line();
+    Reply { body: body.then(card.body.clone()), ..card }
+}
+
+/// What tells somebody who has waited for long that their deploy has ended.
+pub fn end(deploy: &Deploy) -> Reply {
+    let took = duration(deploy.took(deploy.changed_at));
+    let body = Text::of("Deploy of ")
+        .code(&deploy.repo)
+        .plain(" to ")
+        .code(&deploy.environment)
+        .plain(format!(" is {} after {took}.", deploy.state));
+    Reply::new(tone(deploy.state), format!("Deploy {} is {}", deploy.id, deploy.state)).body(body)
+}
+
+/// A span of time in its two largest units: `42 s`, `3 min 12 s`, `1 h 4 min`.
+pub fn duration(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
 }
 
-fn tone(state: State) -> Tone {
+/// How a state feels.
+pub fn tone(state: State) -> Tone {
     match state {
         State::AwaitingApproval | State::Waiting | State::Triggering | State::Queued | State::Running => Tone::Busy,
         State::Succeeded => Tone::Good,
         State::Failed | State::Refused | State::Rejected => Tone::Bad,
         State::Canceled | State::Expired | State::Unknown => Tone::Warning,
     }
+}
+
+fn body(deploy: &Deploy) -> Text {
+    let mut lines = Vec::new();
+    lines.extend(deploy.said.as_ref().map(|said| Text::default().sentence(said)));
+    lines.extend(deploy.report.messages.iter().map(|message| Text::of(message.as_str())));
+    if !deploy.state.is_final() && !deploy.report.waiting.is_empty() {
+        let jobs = deploy.report.waiting.iter().map(|waiting| Text::default().code(&waiting.job));
+        lines.push(Text::of("Waits for an approval of ").then(Text::join(jobs, &Text::of(", "))).plain("."));
+    }
+    Text::join(lines, &Text::default().line())
 }
 
 fn asker(deploy: &Deploy) -> Text {
@@ -43,12 +94,66 @@ fn asker(deploy: &Deploy) -> Text {
     }
 }
 
+fn commit(deploy: &Deploy) -> Option<Text> {
+    let revision = Text::default().code(short(deploy.revision.as_ref()?));
+    Some(match &deploy.subject {
+        Some(subject) => revision.plain(format!(" {subject}")),
+        None => revision,
+    })
+}
+
+fn replaces(deploy: &Deploy) -> Option<Text> {
+    let replaced = deploy.replaces.as_ref()?;
+    let text = match &replaced.revision {
+        Some(revision) => Text::default().code(short(revision)).plain(" "),
+        None => Text::default(),
+    };
+    Some(text.plain(format!("(deploy {})", replaced.deploy)))
+}
+
+fn origin(deploy: &Deploy) -> Option<Text> {
+    match deploy.origin {
+        Origin::Asked => None,
+        Origin::Retry(of) => Some(Text::of(format!("deploy {of}, tried again"))),
+        Origin::Rollback(to) => Some(Text::of(format!("back to deploy {to}"))),
+    }
+}
+
+/// A commit as people name it.
+fn short(revision: &Revision) -> &str {
+    let text = revision.as_str();
+    text.get(..7).unwrap_or(text)
+}
+
 fn parameters(deploy: &Deploy) -> Option<Text> {
     let pairs = deploy
         .parameters
         .iter()
         .map(|parameter| Text::default().code(format!("{}={}", parameter.name, parameter.value)));
     (!deploy.parameters.is_empty()).then(|| Text::join(pairs, &Text::of(" ")))
+}
+
+fn workflows(report: &Report) -> Option<Text> {
+    let line = |workflow: &super::report::Workflow| {
+        Text::default().code(&workflow.name).plain(" ").strong(workflow.word.as_str())
+    };
+    let mut lines: Vec<Text> = report.workflows.iter().take(WORKFLOWS_MAX).map(line).collect();
+    if report.workflows.len() > WORKFLOWS_MAX {
+        lines.push(Text::of(format!("and {} more", report.workflows.len() - WORKFLOWS_MAX)));
+    }
+    (!lines.is_empty()).then(|| Text::join(lines, &Text::default().line()))
+}
+
+fn failed(report: &Report) -> Option<Text> {
+    let failed = report.failed.as_ref()?;
+    let mut text = Text::of("job ").code(&failed.job);
+    if let Some(step) = &failed.step {
+        text = text.plain(", step ").code(step);
+    }
+    Some(match &failed.output {
+        Some(output) => text.line().piece(Piece::Block(output.clone())),
+        None => text,
+    })
 }
 
 fn build(deploy: &Deploy) -> Option<Text> {
@@ -60,4 +165,27 @@ fn build(deploy: &Deploy) -> Option<Text> {
         Some(url) => Text::of(format!("{run}: ")).piece(Piece::Link(url.clone())),
         None => Text::of(run),
     })
+}
+
+fn buttons(deploy: &Deploy, mut reply: Reply) -> Reply {
+    let number = deploy.id.0;
+    if let Some(url) = &deploy.url {
+        reply = reply.button(Button::Link { label: "Build", url: url.clone() });
+    }
+    let run = |label: &str, line: String| Button::Run { label: label.to_owned(), line };
+    if deploy.state.is_final() {
+        return match deploy.state {
+            State::Succeeded => reply,
+            _ => reply.button(run("Retry", format!("/deploys retry {number}"))),
+        };
+    }
+    if deploy.run.is_some() {
+        reply = reply.button(run("Cancel", format!("/deploys cancel {number}")));
+    }
+    for waiting in deploy.report.waiting.iter().take(APPROVALS_MAX) {
+        let label = format!("Approve {}", text::clip(&waiting.job, BUTTON_NAME_MAX));
+        let line = format!("/deploys approve {number} hold:{}", waiting.approval);
+        reply = reply.button(Button::Run { label, line });
+    }
+    reply
 }

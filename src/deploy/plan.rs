@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::parameters::{PARAMETERS_MAX, VALUE_CHARS_MAX};
-use super::{Parameter, Reason};
+use super::{Origin, Parameter, Reason};
 use crate::actor::{Actor, ActorId};
 use crate::id::DeployId;
 use crate::refusal::Refusal;
@@ -29,6 +29,8 @@ pub struct Wish {
     pub parameters: Vec<Parameter>,
     /// Why.
     pub reason: Option<Reason>,
+    /// How it came to be wished for.
+    pub origin: Origin,
 }
 
 /// A wish that may be carried out, and how.

@@ -1,36 +1,29 @@
-//! Sees a deploy through: planned from reads alone, recorded, then sent to CircleCI once, and what came of it recorded again.
-//! Knows nothing of the chat that asked.
+//! Deploys from the wish to the record: planned from reads alone, then recorded, before anything is sent. Knows nothing of the
+//! chat that asked.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use backon::{ExponentialBuilder, Retryable};
 use uuid::Uuid;
 
-use super::plan::{Plan, Wish, all_parameters, choose, name_for_circleci};
+use super::agenda::Agenda;
+use super::changed::Changed;
+use super::follow::Troubles;
+use super::plan::{Plan, Wish, all_parameters, choose};
 use super::rulebook::Rulebooks;
-use super::settled::Settled;
+use super::send::Claims;
 use super::store::Place;
-use super::{Deploy, Reason, State, store};
+use super::{Deploy, Pace, Report, State, store};
 use crate::actor::Caller;
-use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{self, CLOCK_SKEW, CircleCi, Found, Order, Project, ReadError, RunId, SENT_WITHIN, TriggerError};
+use crate::audit::{self, Outcome};
+use crate::circleci::{self, CircleCi};
 use crate::db::{Connection, Db, DbError, Reader};
 use crate::guild;
 use crate::id::{DeployId, InteractionId, MessageId};
+use crate::metrics::Metrics;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
-use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Revision, Trigger};
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Trigger};
 use crate::time::Clock;
-
-/// A result that could not be recorded is tried again this often, over about half a minute.
-const RECORD_TRIES: usize = 8;
-
-/// What is told of a deploy whose sending a stop has interrupted.
-const INTERRUPTED: &str = "Slipway was stopped while CircleCI was being asked.";
-/// How many pipelines are held in memory: more than are triggered while one is looked for. The database holds them all.
-const CLAIMS_MAX: usize = 1_024;
 
 /// What became of recording a plan.
 #[derive(Debug)]
@@ -41,49 +34,51 @@ pub enum Recorded {
     Before(Box<Deploy>),
 }
 
-/// A deploy that could not be looked for.
-#[derive(Debug)]
-pub struct NotYet {
-    /// The deploy, as it stands.
-    pub deploy: Box<Deploy>,
-    /// Why not.
-    pub why: String,
-}
-
-/// The pipelines that this process gave to deploys lately, so that a look under way passes them over at once.
-#[derive(Clone, Default)]
-struct Claims(Arc<Mutex<VecDeque<Uuid>>>);
-
-impl Claims {
-    fn add(&self, id: Uuid) {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.push_back(id);
-        if claims.len() > CLAIMS_MAX {
-            claims.pop_front();
-        }
-    }
-
-    fn hold(&self, id: &Uuid) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
-    }
-}
-
 /// The deploys of every guild.
 #[derive(Clone)]
 pub struct Deploys {
-    db: Db,
-    permissions: Permissions,
-    repos: Repos,
-    circleci: CircleCi,
-    clock: Clock,
-    claims: Claims,
+    pub(super) db: Db,
+    pub(super) permissions: Permissions,
+    pub(super) repos: Repos,
+    pub(super) circleci: CircleCi,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) pace: Arc<Pace>,
+    pub(super) agenda: Agenda,
+    pub(super) troubles: Troubles,
+    pub(super) changed: Changed,
+    pub(super) claims: Claims,
     rulebooks: Rulebooks,
 }
 
 impl Deploys {
-    /// Deploys kept in `db` and sent to `circleci`.
-    pub fn new(db: Db, permissions: Permissions, repos: Repos, circleci: CircleCi, clock: Clock) -> Self {
-        Self { db, permissions, repos, circleci, clock, claims: Claims::default(), rulebooks: Rulebooks::default() }
+    /// Deploys kept in `db`, sent to `circleci` and followed at this `pace`.
+    pub fn new(
+        repos: Repos,
+        circleci: CircleCi,
+        (db, permissions, clock): (Db, Permissions, Clock),
+        metrics: Metrics,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            db,
+            permissions,
+            repos,
+            circleci,
+            clock,
+            metrics,
+            pace: Arc::new(pace),
+            agenda: Agenda::default(),
+            troubles: Troubles::default(),
+            changed: Changed::default(),
+            claims: Claims::default(),
+            rulebooks: Rulebooks::default(),
+        }
+    }
+
+    /// The deploys that have changed, for whoever shows them.
+    pub fn changed(&self) -> &Changed {
+        &self.changed
     }
 
     /// Whether a wish may be carried out, and how. Reads only, and never asks CircleCI: it stands between an interaction
@@ -143,7 +138,7 @@ impl Deploys {
         }
         let (uuid, id) = (Uuid::now_v7(), guild::store::next_deploy(&mut tx, caller.guild).await?);
         let parameters = all_parameters(&environment, &wish, &caller.actor, &uuid, id)?;
-        let deploy = Deploy {
+        let mut deploy = Deploy {
             uuid,
             id,
             guild: caller.guild,
@@ -157,8 +152,12 @@ impl Deploys {
             environment: environment.name,
             branch: wish.branch,
             revision: wish.revision,
+            subject: None,
             parameters,
+            own_parameters: Some(wish.parameters),
             reason: wish.reason,
+            origin: wish.origin,
+            replaces: None,
             trigger: environment.trigger,
             state: State::Triggering,
             said: None,
@@ -166,8 +165,14 @@ impl Deploys {
             url: None,
             asked_at: now,
             changed_at: now,
+            ended_at: None,
+            report: Report::default(),
+            steps: Vec::new(),
+            followed: true,
+            version: 1,
         };
-        match store::insert(&mut tx, &deploy, interaction).await {
+        deploy.note_step();
+        match store::insert(&mut tx, &mut deploy, interaction).await {
             Ok(()) => {}
             Err(DbError::Duplicate) => {
                 drop(tx);
@@ -183,55 +188,8 @@ impl Deploys {
         });
         audit::append(&mut tx, &self.entry(&deploy, audit::Action::DeployRequested, Outcome::Allowed, detail)).await?;
         tx.commit().await.map_err(DbError::from)?;
+        self.changed.note(deploy.uuid);
         Ok(Recorded::New(Box::new(deploy)))
-    }
-
-    /// Sends a recorded deploy to CircleCI, at most once, and records what came of it.
-    pub async fn send(&self, deploy: Deploy) -> Deploy {
-        let order = match self.order(&deploy).await {
-            Ok(order) => order,
-            Err(error) => {
-                return self.settle(deploy, Settled::not_sent(&format!("{error} Nothing was started."))).await;
-            }
-        };
-        let settled = match self.circleci.trigger(&order).await {
-            Ok(run) => Settled::taken(run),
-            Err(TriggerError::Refused(refusal)) => {
-                if refusal.concerns_the_operator() {
-                    tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "{refusal}");
-                }
-                Settled::refused(&refusal)
-            }
-            Err(TriggerError::NotSent { why }) => {
-                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A deploy was not sent: {why}");
-                Settled::not_sent(&why)
-            }
-            Err(TriggerError::Lost { why }) => {
-                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "It is not known whether CircleCI took a deploy; it is looked for: {why}");
-                self.look(&order, &why).await.unwrap_or_else(|error| Settled::not_looked_for(&why, &error))
-            }
-        };
-        self.settle(deploy, settled).await
-    }
-
-    /// The deploys that were being sent when Slipway last stopped.
-    pub async fn unfinished(&self) -> Result<Vec<Deploy>, DbError> {
-        store::in_state(self.db.pool(), State::Triggering).await
-    }
-
-    /// Takes up a deploy that a stop has interrupted: it is looked for, never sent again, and what was found is recorded.
-    ///
-    /// # Errors
-    /// When it could not even be looked for; it stands as it stood and may be taken up again.
-    pub async fn take_up(&self, deploy: Deploy) -> Result<Deploy, NotYet> {
-        let looked = match self.order(&deploy).await {
-            Ok(order) => self.look(&order, INTERRUPTED).await,
-            Err(error) => Err(error.to_string()),
-        };
-        match looked {
-            Ok(settled) => Ok(self.settle(deploy, settled).await),
-            Err(why) => Err(NotYet { deploy: Box::new(deploy), why }),
-        }
     }
 
     /// The branches of a repository that were deployed here, the latest first.
@@ -286,149 +244,6 @@ impl Deploys {
         let ask = ask(&repo.name, &wish.branch, &environment.name);
         self.permissions.require(reader, caller, Action::Deploy, ask).await?;
         Ok((repo, environment))
-    }
-
-    async fn order(&self, deploy: &Deploy) -> Result<Order, DbError> {
-        let repo =
-            Repo { name: deploy.repo.clone(), vcs: deploy.vcs, project: deploy.project.clone(), default_branch: None };
-        let project: Project = self.repos.project(&repo).await?;
-        Ok(Order {
-            project,
-            trigger: deploy.trigger.clone(),
-            branch: deploy.branch.clone(),
-            revision: deploy.revision.clone(),
-            parameters: deploy.parameters.clone(),
-            deploy: deploy.uuid,
-            environment: deploy.environment.clone(),
-            actor: name_for_circleci(&deploy.actor, &deploy.actor_name),
-            requested_at: deploy.asked_at,
-        })
-    }
-
-    /// What looking for a deploy finds; an error when it could not be looked for.
-    async fn look(&self, order: &Order, why: &str) -> Result<Settled, String> {
-        let said = |error: DbError| error.to_string();
-        let held = store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await.map_err(said)?;
-        let held: HashSet<Uuid> = held.into_iter().collect();
-        let claimed = |run: &RunId| match run {
-            RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id),
-            RunId::Build(_) => false,
-        };
-        let found = match self.circleci.look_for(order, &claimed).await {
-            Ok(Found::Likely(run)) if self.has_rivals(order).await.map_err(said)? => Found::Several(vec![run]),
-            Ok(found) => found,
-            Err(ReadError::Refused(refusal)) => return Ok(Settled::not_looked_for(why, &refusal.to_string())),
-            Err(error @ (ReadError::Unavailable { .. } | ReadError::Unreadable { .. })) => {
-                return Err(error.to_string());
-            }
-        };
-        Ok(Settled::looked_for(found, why))
-    }
-
-    /// Whether another deploy, whose pipeline isn't known either, may have made the one that was found.
-    async fn has_rivals(&self, order: &Order) -> Result<bool, DbError> {
-        let near = SENT_WITHIN + CLOCK_SKEW;
-        let window = order.requested_at.minus(near)..=order.requested_at.plus(near);
-        let unknown = store::without_run(self.db.pool(), &order.project.repo, &order.branch, window).await?;
-        Ok(unknown.iter().any(|other| *other != order.deploy))
-    }
-
-    /// Records what a deploy has become. What CircleCI took must not be forgotten for a moment's trouble with the disk, so
-    /// this is tried again for a while; failing that, the deploy is taken up at the next start.
-    async fn settle(&self, before: Deploy, settled: Settled) -> Deploy {
-        let mut deploy = before.clone();
-        settled.apply(&mut deploy);
-        if let Some(RunId::Pipeline { id, .. }) = &deploy.run {
-            self.claims.add(*id);
-        }
-        deploy.changed_at = self.clock.now();
-        let pauses = ExponentialBuilder::new().with_max_times(RECORD_TRIES).with_min_delay(Duration::from_millis(100));
-        // Without backon's `std` feature its jitter would be the same in every process.
-        let patience = pauses.with_jitter().with_jitter_seed(rand::random());
-        let written = (|| self.write(&deploy, before.state, settled.adopted))
-            .retry(patience)
-            .when(|error| !matches!(error, DbError::Duplicate))
-            .await;
-        match written {
-            Ok(()) => deploy,
-            Err(DbError::Duplicate) => {
-                // The run found belongs to another deploy after all: a person must look.
-                let page = deploy.url.unwrap_or_else(|| "That pipeline".to_owned());
-                Box::pin(self.settle(before, Settled::of_another(&page))).await
-            }
-            Err(error) => {
-                tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "What became of a deploy could not be recorded: {error}");
-                let said = deploy.said.take().map(|said| format!("{said} ")).unwrap_or_default();
-                deploy.said = Some(format!(
-                    "{said}This could not be recorded: {error} Slipway looks for it again at its next start."
-                ));
-                deploy
-            }
-        }
-    }
-
-    async fn write(&self, deploy: &Deploy, from: State, adopted: bool) -> Result<(), DbError> {
-        let mut tx = self.db.begin().await?;
-        if !store::update(&mut tx, deploy, from).await? {
-            // Somebody else has settled it; what they wrote stands.
-            return Ok(());
-        }
-        if let Some(run) = &deploy.run {
-            let mut detail = serde_json::json!({ "url": deploy.url, "adopted": adopted });
-            match run {
-                // As text: the chain's numbers are JavaScript's.
-                RunId::Build(number) => detail["build"] = number.to_string().into(),
-                RunId::Pipeline { id, number } => {
-                    detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number.to_string() });
-                }
-            }
-            audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
-                .await?;
-        }
-        if deploy.state.is_final() {
-            let outcome = outcome(deploy.state);
-            let detail = serde_json::json!({ "said": deploy.said });
-            let mut entry = self.entry(deploy, audit::Action::DeployFinished, outcome, detail);
-            // Why it ended so, where nobody gave a reason for it.
-            entry.reason = entry.reason.or_else(|| deploy.said.clone());
-            audit::append(&mut tx, &entry).await?;
-        }
-        tx.commit().await.map_err(DbError::from)
-    }
-
-    fn entry(&self, deploy: &Deploy, action: audit::Action, outcome: Outcome, detail: serde_json::Value) -> Entry {
-        Entry {
-            guild: deploy.guild,
-            at: self.clock.now(),
-            channel: deploy.channel,
-            actor: deploy.actor.clone(),
-            actor_name: deploy.actor_name.clone(),
-            action,
-            repo: Some(deploy.repo.to_string()),
-            environment: Some(deploy.environment.to_string()),
-            branch: Some(deploy.branch.to_string()),
-            revision: deploy.revision.as_ref().map(Revision::to_string),
-            deploy: Some(deploy.id),
-            outcome,
-            reason: deploy.reason.as_ref().map(Reason::to_string),
-            detail: Some(detail),
-        }
-    }
-}
-
-/// The audit log's word for the state in which a deploy ended.
-fn outcome(state: State) -> Outcome {
-    match state {
-        State::Succeeded => Outcome::Succeeded,
-        State::Failed => Outcome::Failed,
-        State::Canceled => Outcome::Canceled,
-        State::Rejected => Outcome::Rejected,
-        State::Refused => Outcome::Refused,
-        State::Expired => Outcome::Expired,
-        State::Unknown => Outcome::Unknown,
-        State::AwaitingApproval | State::Waiting | State::Triggering | State::Queued | State::Running => {
-            Outcome::Allowed
-        }
     }
 }
 

@@ -2,9 +2,12 @@
 
 use super::{Deploy, State};
 use crate::circleci::{Found, Refusal, Run, RunId};
+use crate::time::Timestamp;
 
 /// What is known of a deploy that was not found.
 const MAY_HAVE: &str = "CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.";
+/// What to do while it isn't known.
+const NOT_AGAIN: &str = "Nothing was sent again: look at the project on CircleCI before you deploy again.";
 /// What to do when it isn't clear which of several it is.
 const NEXT: &str = "Nothing was sent again. Look at them on CircleCI before you deploy again.";
 
@@ -15,12 +18,15 @@ pub(super) struct Settled {
     run: Option<Run>,
     /// Whether the run was found afterwards rather than answered.
     pub adopted: bool,
+    /// Whether CircleCI may still tell more.
+    followed: bool,
 }
 
 impl Settled {
     /// CircleCI has taken it and said so.
     pub fn taken(run: Run) -> Self {
-        Self { state: run.status.into(), said: None, run: Some(run), adopted: false }
+        let state = State::from(run.status);
+        Self { state, said: None, followed: true, run: Some(run), adopted: false }
     }
 
     /// CircleCI has said no.
@@ -45,6 +51,7 @@ impl Settled {
                 said: Some(format!("{why} The build was found by looking for it.")),
                 run: Some(run),
                 adopted: true,
+                followed: true,
             },
             Found::None => Self::end(State::Unknown, format!("{why} It was looked for and not found: {MAY_HAVE}")),
             Found::Several(runs) => {
@@ -58,7 +65,15 @@ impl Settled {
         }
     }
 
-    /// It could not even be looked for.
+    /// CircleCI is out of reach, so it could not be looked for yet.
+    pub fn out_of_reach(why: &str, error: &str) -> Self {
+        let said = format!(
+            "{why} It could not be looked for yet: {error} Slipway goes on looking, and this card changes when CircleCI answers again. {NOT_AGAIN}"
+        );
+        Self { followed: true, ..Self::end(State::Unknown, said) }
+    }
+
+    /// It can't be looked for.
     pub fn not_looked_for(why: &str, error: &str) -> Self {
         Self::end(State::Unknown, format!("{why} It could not be looked for: {error} {MAY_HAVE}"))
     }
@@ -69,22 +84,27 @@ impl Settled {
     }
 
     fn end(state: State, said: String) -> Self {
-        Self { state, said: Some(said), run: None, adopted: false }
+        Self { state, said: Some(said), run: None, adopted: false, followed: false }
     }
 
-    /// Makes `deploy` what has come of it.
-    pub fn apply(&self, deploy: &mut Deploy) {
-        debug_assert!(deploy.state.may_become(self.state), "{} does not become {}", deploy.state, self.state);
-        deploy.state = self.state;
-        deploy.said.clone_from(&self.said);
-        if let Some(run) = &self.run {
-            deploy.url.clone_from(&run.url);
-            deploy.run = Some(run.id.clone());
-            // A pipeline reports its branch's newest commit; what was asked for stands, unless it is the same in full.
-            let asked = deploy.revision.take();
-            let told = run.revision.clone();
-            deploy.revision = told.filter(|told| asked.as_ref().is_none_or(|asked| told.is_full_of(asked))).or(asked);
+    /// Makes `deploy` what has come of it; whether that is anything new.
+    pub fn apply(&self, deploy: &mut Deploy, now: Timestamp) -> bool {
+        if deploy.state == self.state && deploy.said == self.said && self.run.is_none() {
+            let new = deploy.followed != self.followed;
+            deploy.followed = self.followed;
+            return new;
         }
+        if let Some(run) = &self.run {
+            deploy.learn(run);
+        }
+        if deploy.state == self.state {
+            deploy.said.clone_from(&self.said);
+        } else {
+            deploy.enter(self.state, self.said.clone(), now);
+        }
+        // One that has ended already is asked about once more: what failed, for one.
+        deploy.followed = self.followed;
+        true
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::{Any, AssertSqlSafe, Executor, FromRow, Row as _};
 use uuid::Uuid;
 
 use super::parameters::{self, Parameter, Value};
-use super::{Deploy, State};
+use super::{Deploy, Origin, Replaced};
 use crate::actor::{ActorId, Caller};
 use crate::circleci::RunId;
 use crate::db::{DbError, Tx};
@@ -46,6 +46,17 @@ struct Row {
     url: Option<String>,
     asked_at: i64,
     changed_at: i64,
+    own_parameters: Option<String>,
+    origin: String,
+    origin_number: Option<i64>,
+    replaces_number: Option<i64>,
+    replaces_revision: Option<String>,
+    subject: Option<String>,
+    report: String,
+    steps: String,
+    ended_at: Option<i64>,
+    followed: i64,
+    version: i64,
 }
 
 /// A query for what a [`Row`] holds.
@@ -54,7 +65,8 @@ macro_rules! select {
         concat!(
             "SELECT uuid, guild_id, number, channel_id, message_id, actor_id, actor_name, repo, vcs, project, environment,
                     branch, revision, parameters, reason, kind, job, definition, state, said, build_number, pipeline_id,
-                    pipeline_number, url, asked_at, changed_at
+                    pipeline_number, url, asked_at, changed_at, own_parameters, origin, origin_number, replaces_number,
+                    replaces_revision, subject, report, steps, ended_at, followed, version
                FROM deploy ",
             $which
         )
@@ -97,6 +109,33 @@ impl TryFrom<Row> for Deploy {
             url: row.url,
             asked_at: Timestamp::from_millis(row.asked_at),
             changed_at: Timestamp::from_millis(row.changed_at),
+            subject: row.subject,
+            own_parameters: match &row.own_parameters {
+                Some(own) => Some(read_parameters(own).ok_or_else(|| corrupt("own parameters"))?),
+                None => None,
+            },
+            origin: match (row.origin.as_str(), row.origin_number) {
+                ("asked", None) => Origin::Asked,
+                ("retry", Some(number)) => Origin::Retry(DeployId(number)),
+                ("rollback", Some(number)) => Origin::Rollback(DeployId(number)),
+                _ => return Err(corrupt("origin")),
+            },
+            replaces: match row.replaces_number {
+                Some(number) => Some(Replaced {
+                    deploy: DeployId(number),
+                    revision: row
+                        .replaces_revision
+                        .map(|revision| revision.parse())
+                        .transpose()
+                        .map_err(|_| corrupt("replaced revision"))?,
+                }),
+                None => None,
+            },
+            report: serde_json::from_str(&row.report).map_err(|_| corrupt("report"))?,
+            steps: serde_json::from_str(&row.steps).map_err(|_| corrupt("steps"))?,
+            ended_at: row.ended_at.map(Timestamp::from_millis),
+            followed: row.followed != 0,
+            version: row.version,
         })
     }
 }
@@ -173,17 +212,31 @@ pub async fn place(
     }))
 }
 
-/// Keeps a new deploy.
+/// Keeps a new deploy and notes what was live before it.
 ///
 /// # Errors
 /// [`DbError::Duplicate`] when the interaction has made a deploy already.
-pub async fn insert(tx: &mut Tx, deploy: &Deploy, interaction: Option<InteractionId>) -> Result<(), DbError> {
+pub async fn insert(tx: &mut Tx, deploy: &mut Deploy, interaction: Option<InteractionId>) -> Result<(), DbError> {
     let (kind, job, definition) = columns(&deploy.trigger);
-    sqlx::query(
-        "INSERT INTO deploy (uuid, guild_id, number, interaction_id, channel_id, message_id, actor_id, actor_name,
+    let (origin, origin_number) = match deploy.origin {
+        Origin::Asked => ("asked", None),
+        Origin::Retry(number) => ("retry", Some(number.0)),
+        Origin::Rollback(number) => ("rollback", Some(number.0)),
+    };
+    let replaced: (Option<i64>, Option<String>) = sqlx::query_as(
+        "WITH live AS (
+             SELECT number, revision
+               FROM deploy
+              WHERE guild_id = $2 AND lower(repo) = lower($9) AND environment = $12 AND state = 'succeeded'
+              ORDER BY ended_at DESC
+              LIMIT 1)
+         INSERT INTO deploy (uuid, guild_id, number, interaction_id, channel_id, message_id, actor_id, actor_name,
                              repo, vcs, project, environment, branch, revision, parameters, reason,
-                             kind, job, definition, state, asked_at, changed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+                             kind, job, definition, state, asked_at, changed_at, own_parameters, origin, origin_number,
+                             steps, followed, replaces_number, replaces_revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                 $24, $25, $26, 1, (SELECT number FROM live), (SELECT revision FROM live))
+         RETURNING replaces_number, replaces_revision",
     )
     .bind(deploy.uuid.to_string())
     .bind(deploy.guild.row())
@@ -207,16 +260,30 @@ pub async fn insert(tx: &mut Tx, deploy: &Deploy, interaction: Option<Interactio
     .bind(deploy.state.as_str())
     .bind(deploy.asked_at.millis())
     .bind(deploy.changed_at.millis())
-    .execute(&mut **tx)
+    .bind(deploy.own_parameters.as_deref().map(write_parameters))
+    .bind(origin)
+    .bind(origin_number)
+    .bind(json(&deploy.steps))
+    .fetch_one(&mut **tx)
     .await?;
+    if let (Some(number), revision) = replaced {
+        let revision = revision.map(|revision| revision.parse()).transpose();
+        let revision = revision.map_err(|_| DbError::Corrupt(format!("the revision of deploy #{number}")))?;
+        deploy.replaces = Some(Replaced { deploy: DeployId(number), revision });
+    }
     Ok(())
 }
 
-/// Keeps what a deploy has become since `from`; whether it stood there still.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("reports and steps are strings, numbers and lists of them")
+}
+
+/// Keeps what a deploy has become since it was read as version `deploy.version`; whether it stood so still. Its version is
+/// one more afterwards.
 ///
 /// # Errors
 /// [`DbError::Duplicate`] when another deploy holds that pipeline.
-pub async fn update(tx: &mut Tx, deploy: &Deploy, from: State) -> Result<bool, DbError> {
+pub async fn update(tx: &mut Tx, deploy: &Deploy) -> Result<bool, DbError> {
     let (build, pipeline, pipeline_number) = match &deploy.run {
         None => (None, None, None),
         Some(RunId::Build(number)) => (Some(*number), None, None),
@@ -225,8 +292,9 @@ pub async fn update(tx: &mut Tx, deploy: &Deploy, from: State) -> Result<bool, D
     let done = sqlx::query(
         "UPDATE deploy
             SET state = $1, said = $2, build_number = $3, pipeline_id = $4, pipeline_number = $5, url = $6,
-                revision = $7, changed_at = $8
-          WHERE uuid = $9 AND state = $10",
+                revision = $7, changed_at = $8, subject = $9, report = $10, steps = $11, ended_at = $12, followed = $13,
+                version = version + 1
+          WHERE uuid = $14 AND version = $15",
     )
     .bind(deploy.state.as_str())
     .bind(deploy.said.as_deref())
@@ -236,11 +304,92 @@ pub async fn update(tx: &mut Tx, deploy: &Deploy, from: State) -> Result<bool, D
     .bind(deploy.url.as_deref())
     .bind(deploy.revision.as_ref().map(|revision| revision.as_str()))
     .bind(deploy.changed_at.millis())
+    .bind(deploy.subject.as_deref())
+    .bind(json(&deploy.report))
+    .bind(json(&deploy.steps))
+    .bind(deploy.ended_at.map(Timestamp::millis))
+    .bind(i64::from(deploy.followed))
     .bind(deploy.uuid.to_string())
-    .bind(from.as_str())
+    .bind(deploy.version)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// One deploy.
+pub async fn deploy(executor: impl Executor<'_, Database = Any>, uuid: Uuid) -> Result<Option<Deploy>, DbError> {
+    let row: Option<Row> =
+        sqlx::query_as(select!("WHERE uuid = $1")).bind(uuid.to_string()).fetch_optional(executor).await?;
+    row.map(Deploy::try_from).transpose()
+}
+
+/// One deploy of a guild.
+pub async fn numbered(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    id: DeployId,
+) -> Result<Option<Deploy>, DbError> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE guild_id = $1 AND number = $2"))
+        .bind(guild.row())
+        .bind(id.0)
+        .fetch_optional(executor)
+        .await?;
+    row.map(Deploy::try_from).transpose()
+}
+
+/// The deploys that CircleCI is still asked about, of every guild, with when they were asked for; oldest first.
+pub async fn followed(executor: impl Executor<'_, Database = Any>) -> Result<Vec<(Uuid, Timestamp)>, DbError> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT uuid, asked_at FROM deploy WHERE followed = 1 ORDER BY asked_at")
+            .fetch_all(executor)
+            .await?;
+    let read = |(uuid, at): (String, i64)| Ok((uuid_of(&uuid)?, Timestamp::from_millis(at)));
+    rows.into_iter().map(read).collect()
+}
+
+/// The followed deploys that a run belongs to: a pipeline, or a build of a project.
+pub async fn of_run(
+    executor: impl Executor<'_, Database = Any>,
+    pipeline: Option<Uuid>,
+    build: Option<i64>,
+) -> Result<Vec<(Uuid, RepoName)>, DbError> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT uuid, repo FROM deploy WHERE followed = 1 AND (pipeline_id = $1 OR build_number = $2)")
+            .bind(pipeline.map(|id| id.to_string()))
+            .bind(build)
+            .fetch_all(executor)
+            .await?;
+    let corrupt = |_| DbError::Corrupt("a deploy's repository".to_owned());
+    rows.into_iter().map(|(uuid, repo)| Ok((uuid_of(&uuid)?, repo.parse().map_err(corrupt)?))).collect()
+}
+
+/// A project's webhook was heard.
+pub async fn heard_webhook(tx: &mut Tx, project: &str, now: Timestamp) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO webhook (project, heard_at) VALUES ($1, $2) ON CONFLICT (project) DO UPDATE SET heard_at = $2",
+    )
+    .bind(project)
+    .bind(now.millis())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The projects whose webhooks were heard since.
+pub async fn webhooks_since(
+    executor: impl Executor<'_, Database = Any>,
+    since: Timestamp,
+) -> Result<Vec<String>, DbError> {
+    let projects = sqlx::query_scalar("SELECT project FROM webhook WHERE heard_at >= $1")
+        .bind(since.millis())
+        .fetch_all(executor)
+        .await?;
+    Ok(projects)
+}
+
+/// A deploy's uuid out of a row.
+pub fn uuid_of(text: &str) -> Result<Uuid, DbError> {
+    text.parse().map_err(|_| DbError::Corrupt("a deploy's uuid".to_owned()))
 }
 
 /// The deploy that an interaction has made.
@@ -255,13 +404,6 @@ pub async fn of_interaction(
     Deploy::try_from(row)
 }
 
-/// Every deploy of every guild that stands in `state`, oldest first.
-pub async fn in_state(executor: impl Executor<'_, Database = Any>, state: State) -> Result<Vec<Deploy>, DbError> {
-    let rows: Vec<Row> =
-        sqlx::query_as(select!("WHERE state = $1 ORDER BY asked_at")).bind(state.as_str()).fetch_all(executor).await?;
-    rows.into_iter().map(Deploy::try_from).collect()
-}
-
 /// The pipelines of deploys that have changed since `since`.
 pub async fn pipelines_since(
     executor: impl Executor<'_, Database = Any>,
@@ -273,6 +415,22 @@ pub async fn pipelines_since(
             .fetch_all(executor)
             .await?;
     ids.iter().map(|id| id.parse().map_err(|_| DbError::Corrupt("a pipeline's id".to_owned()))).collect()
+}
+
+/// The builds of a repository's deploys that have changed since `since`, whatever the guild.
+pub async fn builds_of(
+    executor: impl Executor<'_, Database = Any>,
+    repo: &RepoName,
+    since: Timestamp,
+) -> Result<Vec<i64>, DbError> {
+    let builds = sqlx::query_scalar(
+        "SELECT build_number FROM deploy WHERE build_number IS NOT NULL AND lower(repo) = $1 AND changed_at >= $2",
+    )
+    .bind(repo.key())
+    .bind(since.millis())
+    .fetch_all(executor)
+    .await?;
+    Ok(builds)
 }
 
 /// The deploys of a branch, whatever the guild, that CircleCI may have taken and whose run isn't known, asked for in `window`.
@@ -293,7 +451,7 @@ pub async fn without_run(
     .bind(window.end().millis())
     .fetch_all(executor)
     .await?;
-    ids.iter().map(|id| id.parse().map_err(|_| DbError::Corrupt("a deploy's uuid".to_owned()))).collect()
+    ids.iter().map(|id| uuid_of(id)).collect()
 }
 
 /// The branches of a repository that were deployed here, the latest first.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
-use futures_util::future::join_all;
+use backon::{ExponentialBuilder, Retryable};
 use serenity::builder::{AutocompleteChoice, CreateAutocompleteResponse};
 use serenity::model::application::{CommandInteraction, ComponentInteraction, Interaction};
 use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId};
@@ -14,7 +13,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::conversation::{Conversation, edit_as_bot};
+use super::cards::Cards;
+use super::conversation::Conversation;
 use super::decode::{self, Undecodable};
 use super::gateway::{self, GatewayOptions, Incoming};
 use super::registration::{self, Registered};
@@ -22,20 +22,16 @@ use super::rest::{GatewayBot, Rest, RestError, SetupError};
 use crate::app::{App, Chat, Visibility};
 use crate::complete::complete;
 use crate::config;
-use crate::deploy::Deploy;
-use crate::deploy::card::card;
 use crate::reply::{Reply, Text, Tone};
 
 /// How long what is under way is waited for when Slipway stops; the process must end within 10 s.
-const DRAIN_WITHIN: Duration = Duration::from_secs(7);
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// How long the gateway may take to close afterwards.
 const CLOSE_WITHIN: Duration = Duration::from_millis(1_500);
 /// An autocompletion that is later than this is of no use.
 const COMPLETE_WITHIN: Duration = Duration::from_millis(2_500);
 /// The longest pause between two tries to find the gateway.
 const FIND_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
-/// The longest pause between two searches for a deploy.
-const TAKE_UP_AGAIN_AFTER_MAX: Duration = Duration::from_secs(120);
 /// The longest pause between two tries to register the commands.
 const REGISTER_AGAIN_AFTER_MAX: Duration = Duration::from_secs(300);
 /// `APPLICATION_COMMAND_AUTOCOMPLETE_RESULT`: an interaction callback type.
@@ -59,6 +55,7 @@ pub enum BotError {
 struct Bot {
     app: Arc<App>,
     rest: Rest,
+    cards: Cards,
     guild: Option<GuildId>,
 }
 
@@ -68,12 +65,24 @@ struct Bot {
 /// When Discord refuses the bot for good.
 pub async fn run(app: Arc<App>, settings: config::Discord) -> Result<(), BotError> {
     let rest = Rest::new(settings.token.clone(), settings.api_url.as_deref())?;
+    rest.count_in(app.metrics.clone());
     let Some(gateway) = find_gateway(&rest, &app.stopping).await? else { return Ok(()) };
     let (sender, mut incoming) = mpsc::unbounded_channel();
     let closing = CancellationToken::new();
-    let options = GatewayOptions { url: gateway.url, token: settings.token, limits: gateway::Limits::default() };
+    let options = GatewayOptions {
+        url: gateway.url,
+        token: settings.token,
+        limits: gateway::Limits::default(),
+        health: app.health.clone(),
+    };
     let mut connection = AbortOnDropHandle::new(tokio::spawn(gateway::run(options, sender, closing.clone())));
-    let bot = Arc::new(Bot { guild: settings.guild.map(|guild| GuildId::new(guild.get())), app, rest });
+    let cards = Cards::new(rest.clone(), app.metrics.clone());
+    let bot = Arc::new(Bot { guild: settings.guild.map(|guild| GuildId::new(guild.get())), app, rest, cards });
+    let keeping = CancellationToken::new();
+    let keeper = AbortOnDropHandle::new(tokio::spawn({
+        let (bot, keeping) = (Arc::clone(&bot), keeping.clone());
+        async move { bot.cards.keep(&bot.app.deploys, &keeping).await }
+    }));
     let mut tasks = Tasks::default();
 
     let ended = loop {
@@ -101,6 +110,11 @@ pub async fn run(app: Arc<App>, settings: config::Discord) -> Result<(), BotErro
         tracing::warn!(
             "Slipway stops before everything under way is done; what is recorded is taken up at the next start"
         );
+    }
+    // Only now has the last deploy changed that this process sends.
+    keeping.cancel();
+    if let Err(error) = keeper.await {
+        tracing::error!("Keeping the cards ended badly: {error}. This is a mistake in Slipway; please report it");
     }
     closing.cancel();
     match ended {
@@ -174,11 +188,11 @@ fn patience(longest: Duration) -> ExponentialBuilder {
 }
 
 impl Bot {
-    /// Once the bot is known to Discord: the commands, and the deploys that a stop has left behind. Neither holds up the
-    /// next stop: commands are registered again at the next start, and deploys taken up again.
+    /// Once the bot is known to Discord: the commands. That doesn't hold up the next stop, for they are registered again at
+    /// the next start.
     async fn get_ready(&self, application: ApplicationId) {
         tokio::select! {
-            ((), ()) = async { tokio::join!(self.register(application), self.take_up_unfinished()) } => {}
+            () = self.register(application) => {}
             () = self.app.stopping.cancelled() => {}
         }
     }
@@ -195,29 +209,6 @@ impl Bot {
             Ok(Registered::Unchanged) => tracing::info!("The commands are registered already"),
             Ok(Registered::Replaced) => tracing::info!("The commands are registered"),
             Err(error) => tracing::error!("The commands could not be registered: {error}"),
-        }
-    }
-
-    async fn take_up_unfinished(&self) {
-        join_all(self.app.take_unfinished().into_iter().map(|deploy| self.take_up(deploy))).await;
-    }
-
-    /// Looks for a deploy until that can be done, and shows on its card what became of it.
-    async fn take_up(&self, mut deploy: Deploy) {
-        let mut pauses = patience(TAKE_UP_AGAIN_AFTER_MAX).build();
-        let deploy = loop {
-            match self.app.deploys.take_up(deploy).await {
-                Ok(deploy) => break deploy,
-                Err(not_yet) => {
-                    deploy = *not_yet.deploy;
-                    tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A deploy can't be looked for yet: {}", not_yet.why);
-                }
-            }
-            tokio::time::sleep(pauses.next().unwrap_or(TAKE_UP_AGAIN_AFTER_MAX)).await;
-        };
-        let (Some(channel), Some(message)) = (deploy.channel, deploy.message) else { return };
-        if let Err(error) = edit_as_bot(&self.rest, ChannelId::new(channel.get()), message, &card(&deploy)).await {
-            tracing::warn!(deploy.id = deploy.id.0, "The card of a deploy could not be edited: {error}");
         }
     }
 
@@ -275,7 +266,7 @@ impl Bot {
         token: &str,
         updates: bool,
     ) -> Conversation {
-        Conversation::new(self.rest.clone(), application, id, channel, token, updates)
+        Conversation::new(self.rest.clone(), self.cards.clone(), application, id, channel, token, updates)
     }
 }
 

@@ -8,9 +8,11 @@ use serenity::model::id::{ApplicationId, ChannelId, InteractionId, MessageId as 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::cards::{Answer, Cards};
 use super::render;
 use super::rest::{CallbackError, Rest, RestError};
 use crate::app::{Chat, Seen, Unseen, Visibility};
+use crate::deploy::Deploy;
 use crate::id::MessageId;
 use crate::reply::{Reply, Text, Tone};
 
@@ -22,7 +24,7 @@ const FIND_OUT_WITHIN: Duration = Duration::from_secs(10);
 /// For an answer: Discord's limits and its bad moments are waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The token lives 15 minutes; a little less, so that an edit isn't overtaken by its end.
-const TOKEN_LIVES: Duration = Duration::from_secs(14 * 60 + 30);
+pub const TOKEN_LIVES: Duration = Duration::from_secs(14 * 60 + 30);
 
 /// `DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE` and `DEFERRED_UPDATE_MESSAGE`: interaction callback types
 /// (interactions/receiving-and-responding).
@@ -33,6 +35,7 @@ const EPHEMERAL: u32 = 1 << 6;
 /// The chat of one interaction.
 pub struct Conversation {
     rest: Rest,
+    cards: Cards,
     application: ApplicationId,
     interaction: InteractionId,
     channel: ChannelId,
@@ -53,6 +56,7 @@ impl Conversation {
     /// The chat of an interaction that has just arrived; `updates` when a button of ours was pressed.
     pub fn new(
         rest: Rest,
+        cards: Cards,
         application: ApplicationId,
         interaction: InteractionId,
         channel: ChannelId,
@@ -61,6 +65,7 @@ impl Conversation {
     ) -> Self {
         Self {
             rest,
+            cards,
             application,
             interaction,
             channel,
@@ -136,8 +141,16 @@ impl Chat for Conversation {
             return before.map(|before| before.seen);
         }
         let sent = self.send_acknowledgement(visibility).await;
+        if sent.is_ok() {
+            self.cards.metrics().acknowledged(self.received.elapsed());
+        }
         *acknowledged = Some(sent.map(|seen| Acknowledged { visibility, seen }));
         sent
+    }
+
+    fn becomes_card(&self, deploy: &Deploy) {
+        let answer = Answer { application: self.application, token: self.token.clone(), received: self.received };
+        self.cards.answers(deploy.uuid, answer);
     }
 
     async fn answer(&self, reply: &Reply) {

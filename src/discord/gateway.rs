@@ -30,6 +30,7 @@ pub use self::limits::Limits;
 use self::serenity_thread::SerenityThread;
 use super::relay::{Relay, Served};
 use super::watchdog::Fault;
+use crate::health::Health;
 
 /// What the gateway tells the rest of Slipway.
 ///
@@ -64,6 +65,8 @@ pub struct GatewayOptions {
     /// The bot's token, with or without `Bot ` before it.
     pub token: SecretString,
     pub limits: Limits,
+    /// Told whether it is connected.
+    pub health: Health,
 }
 
 /// Stays connected to Discord's gateway until `stop` is cancelled.
@@ -99,7 +102,7 @@ pub type Sink = Arc<dyn Fn(Incoming) + Send + Sync>;
 /// As [`run`].
 pub async fn run_with(options: GatewayOptions, deliver: Sink, stop: CancellationToken) -> Result<(), Fatal> {
     let limits = &options.limits;
-    let mut relay = Relay::bind(&options.url, limits).await?;
+    let mut relay = Relay::bind(&options.url, limits, options.health.clone()).await?;
     let mut generation: u32 = 1;
     loop {
         let cut = stop.child_token();

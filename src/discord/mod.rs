@@ -2,6 +2,7 @@
 //! place that knows serenity's types.
 
 pub mod bot;
+pub mod cards;
 pub mod conversation;
 pub mod decode;
 pub mod gateway;

@@ -24,6 +24,7 @@ use self::pace::{Backoff, Identifies};
 use self::pump::{Ended, Pump};
 use self::upstream::{Address, Connected, Failure};
 use super::gateway::{Fatal, Limits, Meaning};
+use crate::health::Health;
 
 /// Waits for an identify that are worth a line in the log.
 const NOTABLE_WAIT: Duration = Duration::from_secs(10);
@@ -50,10 +51,10 @@ impl Relay {
     ///
     /// # Errors
     /// When `url` is no WebSocket address, or there is no port.
-    pub async fn bind(url: &str, limits: &Limits) -> Result<Self, Fatal> {
+    pub async fn bind(url: &str, limits: &Limits, health: Health) -> Result<Self, Fatal> {
         let origin = Address::parse(url).ok_or_else(|| Fatal::Address { url: url.to_owned() })?;
         let door = Door::open(limits.connect).await.map_err(Fatal::Loopback)?;
-        Ok(Self { door, line: Line::new(origin, limits) })
+        Ok(Self { door, line: Line::new(origin, limits, health) })
     }
 
     /// Refuses the clients so far and returns the address for the next one.
@@ -113,6 +114,8 @@ type Client = WebSocketStream<TcpStream>;
 /// What outlives a single connection to Discord.
 struct Line {
     limits: Limits,
+    /// Told when a session is open, and when its connection has ended.
+    health: Health,
     origin: Address,
     /// Where to resume the session that the client holds, as far as we can tell.
     session: Option<Session>,
@@ -130,9 +133,10 @@ struct Session {
 }
 
 impl Line {
-    fn new(origin: Address, limits: &Limits) -> Self {
+    fn new(origin: Address, limits: &Limits, health: Health) -> Self {
         Self {
             limits: limits.clone(),
+            health,
             origin,
             session: None,
             identifies: Identifies::new(limits),
@@ -153,6 +157,7 @@ impl Line {
             connected = self.reach() => connected?,
             () = cut.cancelled() => return Ok(None),
         };
+        let _ended = LostWhenDropped(self.health.clone());
         let since = Instant::now();
         let handshake = accept_async_with_config(client, Some(socket_config(&self.limits)));
         let Ok(Ok(client)) = timeout(self.limits.connect, handshake).await else {
@@ -237,6 +242,15 @@ impl Line {
         if let Some(session) = &mut self.session {
             session.at_origin = false;
         }
+    }
+}
+
+/// Tells that the connection has ended, however it did.
+struct LostWhenDropped(Health);
+
+impl Drop for LostWhenDropped {
+    fn drop(&mut self) {
+        self.0.gateway_lost();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serenity::builder::{CreateActionRow, CreateButton, CreateEmbed, EditInteractionResponse};
 use serenity::model::Colour;
+use serenity::model::application::ButtonStyle;
 
 use crate::reply::{Button, Piece, Reply, Text, Tone};
 use crate::text;
@@ -14,6 +15,7 @@ const DESCRIPTION_BESIDE_FIELDS_MAX: usize = 1_500;
 const FIELD_VALUE_MAX: usize = 1_024;
 const URL_MAX: usize = 512;
 const CUSTOM_ID_MAX: usize = 100;
+const LABEL_MAX: usize = 80;
 /// Titles, descriptions, field names and values of one message.
 const EMBEDS_MAX: usize = 6_000;
 
@@ -57,6 +59,8 @@ pub fn rows(reply: &Reply) -> Vec<CreateActionRow> {
             Button::Page { label, line } => {
                 (units(line) <= CUSTOM_ID_MAX).then(|| CreateButton::new(line).label(*label))
             }
+            Button::Run { label, line } => (units(line) <= CUSTOM_ID_MAX)
+                .then(|| CreateButton::new(line).label(text::clip(label, LABEL_MAX)).style(ButtonStyle::Secondary)),
         })
         .take(5)
         .collect();
@@ -104,6 +108,7 @@ fn show(piece: &Piece) -> String {
         Piece::Time(time) => format!("<t:{0}:f> (<t:{0}:R>)", time.seconds()),
         Piece::Link(url) if is_page(url) => format!("<{url}>"),
         Piece::Link(_) => "(a link that can't be shown)".to_owned(),
+        Piece::Block(lines) => text::discord_block(lines),
         Piece::NewLine => "\n".to_owned(),
     }
 }

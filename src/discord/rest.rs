@@ -11,7 +11,7 @@ mod error;
 mod transport;
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -29,6 +29,7 @@ pub use body::{callback_body, message_body};
 pub use error::{CallbackError, RestError, SetupError, Trouble, Unseen};
 
 use super::limiter::{Limiter, Major};
+use crate::metrics::Metrics;
 use call::{Call, Repeat};
 use transport::{Transport, segment};
 
@@ -48,6 +49,8 @@ struct Inner {
     limiter: Limiter,
     token: SecretString,
     unauthorized: watch::Sender<bool>,
+    /// Where its rate limits are counted, once somebody does.
+    metrics: OnceLock<Metrics>,
     /// Interactions are told apart by a hash of their token, so that it is kept nowhere.
     hasher: RandomState,
 }
@@ -75,9 +78,17 @@ impl Rest {
                 limiter: Limiter::new(),
                 token,
                 unauthorized: watch::Sender::new(false),
+                metrics: OnceLock::new(),
                 hasher: RandomState::new(),
             }),
         })
+    }
+
+    /// Counts Discord's rate limits in `metrics` from now on; the first to ask for it is heeded.
+    pub fn count_in(&self, metrics: Metrics) {
+        let inner = Arc::downgrade(&self.inner);
+        metrics.ask_for_buckets(move || inner.upgrade().map_or(0, |inner| inner.limiter.buckets()));
+        let _ = self.inner.metrics.set(metrics);
     }
 
     /// Resolves when Discord has answered 401 to the bot's token. From then on every bot call is

@@ -93,6 +93,8 @@ pub enum Trigger {
     },
     /// API v1.1: run one job of a configuration below 2.1, until 1 February 2027.
     Job(JobName),
+    /// API v1.1: run the workflows of a branch or a commit, until the same day. Takes no parameters; not on a server.
+    Build,
 }
 
 impl Trigger {
@@ -101,6 +103,7 @@ impl Trigger {
         match self {
             Trigger::Pipeline { .. } => TriggerKind::Pipeline,
             Trigger::Job(_) => TriggerKind::Job,
+            Trigger::Build => TriggerKind::Build,
         }
     }
 
@@ -117,6 +120,8 @@ vocabulary! {
         Pipeline = "pipeline",
         /// API v1.1: run one job.
         Job = "job",
+        /// API v1.1: run a branch's workflows.
+        Build = "build",
     }
 }
 
@@ -127,7 +132,7 @@ pub struct Environment {
     pub name: EnvironmentName,
     /// How it is deployed.
     pub trigger: Trigger,
-    /// What is passed to its pipeline; empty for a job.
+    /// What is passed to its pipeline; empty for a job or a build.
     pub template: Template,
 }
 

@@ -120,6 +120,16 @@ vocabulary! {
     }
 }
 
+impl Vcs {
+    /// The short name, with which CircleCI's API v2 begins a project's slug.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Vcs::GitHub => "gh",
+            Vcs::Bitbucket => "bb",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

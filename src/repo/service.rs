@@ -57,39 +57,44 @@ impl EnvironmentChange {
         let kept = before.unwrap_or_else(|| Environment::new(self.name, Trigger::Pipeline { definition: None }));
         let kind = self.kind.unwrap_or(if self.job.is_some() { TriggerKind::Job } else { kept.trigger.kind() });
         let trigger = match (kind, kept.trigger) {
-            (TriggerKind::Pipeline, _) if self.job.is_some() => {
+            (TriggerKind::Pipeline | TriggerKind::Build, _) if self.job.is_some() => {
                 return Err(Refusal::conflict(
-                    "`job` belongs to the trigger `job`, and a pipeline has none.",
+                    format!("`job` belongs to the trigger `job`, and a {kind} has none."),
                     "Name one of the two.",
                 ));
             }
             (TriggerKind::Pipeline, Trigger::Pipeline { definition }) => {
                 Trigger::Pipeline { definition: self.definition.or(definition) }
             }
-            (TriggerKind::Pipeline, Trigger::Job(_)) => Trigger::Pipeline { definition: self.definition },
-            (TriggerKind::Job, _) if self.definition.is_some() || self.template.is_some() => {
+            (TriggerKind::Pipeline, Trigger::Job(_) | Trigger::Build) => {
+                Trigger::Pipeline { definition: self.definition }
+            }
+            (TriggerKind::Job | TriggerKind::Build, _) if self.definition.is_some() || self.template.is_some() => {
                 return Err(Refusal::conflict(
                     "`definition` and `parameters` belong to the trigger `pipeline`.",
                     "Leave them out, or set `trigger` to `pipeline`.",
                 ));
             }
-            (TriggerKind::Job, _) if repo.project.is_some() => {
+            (TriggerKind::Job | TriggerKind::Build, _) if repo.project.is_some() => {
                 return Err(Refusal::conflict(
-                    "A project with a slug of its own has no API v1.1, which is what `job` needs.",
+                    format!("A project with a slug of its own has no API v1.1, which is what `{kind}` needs."),
                     "Use the trigger `pipeline`.",
                 ));
             }
             (TriggerKind::Job, Trigger::Job(job)) => Trigger::Job(self.job.unwrap_or(job)),
-            (TriggerKind::Job, Trigger::Pipeline { .. }) => Trigger::Job(self.job.ok_or_else(|| {
-                Refusal::conflict(
-                    "The trigger `job` needs a job.",
-                    "Name it as `job`, as it stands in `.circleci/config.yml`.",
-                )
-            })?),
+            (TriggerKind::Build, _) => Trigger::Build,
+            (TriggerKind::Job, Trigger::Pipeline { .. } | Trigger::Build) => {
+                Trigger::Job(self.job.ok_or_else(|| {
+                    Refusal::conflict(
+                        "The trigger `job` needs a job.",
+                        "Name it as `job`, as it stands in `.circleci/config.yml`.",
+                    )
+                })?)
+            }
         };
         let template = match kind {
             TriggerKind::Pipeline => self.template.unwrap_or(kept.template),
-            TriggerKind::Job => Template::default(),
+            TriggerKind::Job | TriggerKind::Build => Template::default(),
         };
         Ok(Environment { name: kept.name, trigger, template })
     }
@@ -327,4 +332,52 @@ fn unknown(name: &RepoName) -> Refusal {
 fn describe(environment: &Environment) -> serde_json::Value {
     let (kind, job, definition) = store::columns(&environment.trigger);
     serde_json::json!({ "trigger": kind, "job": job, "definition": definition, "parameters": environment.template.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repo(project: Option<&str>) -> Repo {
+        let project = project.map(|slug| slug.parse().unwrap());
+        Repo { name: "acme/web".parse().unwrap(), vcs: Vcs::GitHub, project, default_branch: None }
+    }
+
+    fn to_build() -> EnvironmentChange {
+        let (name, kind) = (EnvironmentName::production(), Some(TriggerKind::Build));
+        EnvironmentChange { name, kind, job: None, definition: None, template: None }
+    }
+
+    fn why(change: EnvironmentChange, repo: &Repo) -> String {
+        match change.apply(None, repo) {
+            Err(Refusal::Conflict { why, .. }) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_build_has_neither_job_nor_definition_nor_parameters_and_needs_v1() {
+        let web = repo(None);
+        let pipeline = Environment {
+            template: r#"{"action": "deploy"}"#.parse().unwrap(),
+            ..Environment::new(
+                EnvironmentName::production(),
+                Trigger::Pipeline { definition: Some("deploy".to_owned()) },
+            )
+        };
+        let build = to_build().apply(Some(pipeline), &web).unwrap();
+        assert_eq!(build, Environment::new(EnvironmentName::production(), Trigger::Build));
+
+        let job = Some("deploy".parse().unwrap());
+        assert!(why(EnvironmentChange { job, ..to_build() }, &web).contains("a build has none"));
+        let definition = Some("deploy".to_owned());
+        assert!(why(EnvironmentChange { definition, ..to_build() }, &web).contains("belong to the trigger `pipeline`"));
+        let template = Some(r#"{"a": 1}"#.parse().unwrap());
+        assert!(why(EnvironmentChange { template, ..to_build() }, &web).contains("belong to the trigger `pipeline`"));
+        let opaque = repo(Some("circleci/43G3km5/44n9puj"));
+        assert!(why(to_build(), &opaque).contains("which is what `build` needs"));
+
+        let back = EnvironmentChange { kind: Some(TriggerKind::Job), job: Some("x".parse().unwrap()), ..to_build() };
+        assert_eq!(back.apply(Some(build), &web).unwrap().trigger, Trigger::Job("x".parse().unwrap()));
+    }
 }

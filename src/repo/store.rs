@@ -58,6 +58,7 @@ pub fn trigger(kind: &str, job: Option<String>, definition: Option<String>) -> R
     let corrupt = || DbError::Corrupt(format!("a trigger of kind {kind}"));
     match (kind, job) {
         ("pipeline", None) => Ok(Trigger::Pipeline { definition }),
+        ("build", None) if definition.is_none() => Ok(Trigger::Build),
         ("job", Some(job)) => Ok(Trigger::Job(job.parse().map_err(|_| corrupt())?)),
         _ => Err(corrupt()),
     }
@@ -68,6 +69,7 @@ pub fn columns(trigger: &Trigger) -> (&'static str, Option<&str>, Option<&str>) 
     match trigger {
         Trigger::Pipeline { definition } => (trigger.as_str(), None, definition.as_deref()),
         Trigger::Job(job) => (trigger.as_str(), Some(job.as_str()), None),
+        Trigger::Build => (trigger.as_str(), None, None),
     }
 }
 
@@ -119,12 +121,12 @@ pub async fn names_anywhere(executor: impl Executor<'_, Database = Any>) -> Resu
     names.iter().map(|name| name.parse().map_err(|_| DbError::Corrupt("a repository's name".to_owned()))).collect()
 }
 
-/// Every environment of every guild that runs a job of API v1.1, as `org/repo name`.
+/// Every environment of every guild that API v1.1 triggers, as `org/repo name`.
 pub async fn jobs_anywhere(executor: impl Executor<'_, Database = Any>) -> Result<Vec<String>, DbError> {
     let names = sqlx::query_scalar(
         "SELECT DISTINCT repo.name || ' ' || environment.name
            FROM environment JOIN repo USING (guild_id, repo_key)
-          WHERE environment.kind = 'job'
+          WHERE environment.kind IN ('job', 'build')
           ORDER BY 1",
     )
     .fetch_all(executor)

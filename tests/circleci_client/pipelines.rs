@@ -3,7 +3,7 @@
 use serde_json::json;
 use slipway::circleci::sandbox::plan::{Config, ConfigVersion, Definition, Project as Planned, Provider};
 use slipway::circleci::sandbox::timeline::Outcome;
-use slipway::circleci::{RefusalKind, RunId, Status, TriggerError};
+use slipway::circleci::{CircleCi, RefusalKind, RunId, Status, TriggerError};
 use slipway::repo::Trigger;
 
 use crate::circleci::{FakeCircleCi, Fault, Route};
@@ -200,16 +200,20 @@ async fn branches_are_those_of_recent_pipelines_and_of_insights() {
     circleci.trigger(&pipeline("release/1.2")).await.unwrap();
     let insights = json!({"branches": ["main", "a..b", "release/1.2", 7, "-x", "develop"]});
     fake.fault(Route::Branches, Fault::OddJson(insights.clone()), 1);
-    let names = async || {
+    let names = async |circleci: &CircleCi| {
         let branches = circleci.branches(&project()).await.unwrap();
         branches.iter().map(|branch| branch.to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(names().await, ["release/1.2", "main", "develop"]);
+    assert_eq!(names(&circleci).await, ["release/1.2", "main", "develop"]);
     fake.fault(Route::Branches, Fault::Status(404, json!({"message": "Not found."})), 1);
-    assert_eq!(names().await, ["release/1.2"]);
+    assert_eq!(names(&circleci).await, ["release/1.2"]);
+    // That Insights isn't there is remembered for a while.
+    assert_eq!(names(&circleci).await, ["release/1.2"]);
+    assert_eq!(fake.requests_to(Route::Branches).len(), 2);
+    let circleci = client(&fake);
     fake.fault(Route::ListPipelines, Fault::Status(404, json!({"message": "Not found."})), 1);
     fake.fault(Route::Branches, Fault::OddJson(insights), 1);
-    assert_eq!(names().await, ["main", "release/1.2", "develop"]);
+    assert_eq!(names(&circleci).await, ["main", "release/1.2", "develop"]);
     let mut gone = project();
     gone.repo = "acme/gone".parse().unwrap();
     insta::assert_snapshot!(unread(&circleci.branches(&gone).await.unwrap_err()), @r#"

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use slipway::circleci::{Order, Patience, RunId, TriggerError};
+use slipway::circleci::{Hold, Order, Patience, RunId, TriggerError};
 use slipway::time::Clock;
 
 use crate::circleci::{FakeCircleCi, Fault, RetryAfter, Route};
-use crate::{Scripted, access, client, hasty, job, pipeline, project, told, unread, with};
+use crate::{Scripted, access, client, hasty, job, pipeline, project, told, unread, whole_build, with};
 
 /// Both generations, and the route of their triggers.
 fn both() -> [(Route, Order); 2] {
@@ -135,12 +135,20 @@ async fn no_answer_makes_a_client_panic() {
     for body in ["", "null", "[]", "{}", "7", "\u{0}", r#"{"items":[null,7,{}],"next_page_token":7}"#, &deep, &wide] {
         let server = Scripted::answers(200, &[("content-type", "application/json")], body).await;
         let circleci = server.client();
-        for (_, order) in both() {
+        for order in both().map(|(_, order)| order).into_iter().chain([whole_build("main")]) {
             let _ = circleci.trigger(&order).await;
             let _ = circleci.look_for(&order, &crate::unclaimed).await;
         }
         let _ = circleci.branches(&project()).await;
         let _ = circleci.read(&project(), &id).await;
+        let hold = Hold { workflow: uuid::Uuid::nil(), approval: uuid::Uuid::nil(), name: String::new() };
+        let _ = circleci.approve(&project(), &hold).await;
+        for run in [&id, &RunId::Build(1)] {
+            let _ = circleci.progress(&project(), run, None).await;
+            let _ = circleci.failure(&project(), run).await;
+            let _ = circleci.cancel(&project(), run).await;
+            let _ = circleci.rerun_from_failed(&project(), run).await;
+        }
         if let Ok(run) = circleci.read(&project(), &RunId::Build(1)).await {
             assert!(run.status_word.chars().count() <= 40, "{run:?}");
         }

@@ -93,7 +93,7 @@ impl Stage {
     /// Makes a deploy look as it did before CircleCI had answered, asked for in `channel`.
     pub async fn forgets_the_answer_to_deploy(&self, number: i64, channel: Option<ChannelId>) {
         let db = Db::open(&self.database()).await.unwrap();
-        sqlx::query("UPDATE deploy SET state = 'triggering', pipeline_id = NULL, pipeline_number = NULL, url = NULL, channel_id = $2 WHERE number = $1")
+        sqlx::query("UPDATE deploy SET state = 'triggering', pipeline_id = NULL, pipeline_number = NULL, url = NULL, channel_id = $2, followed = 1, shown = 0, ended_at = NULL WHERE number = $1")
             .bind(number)
             .bind(channel.map(ChannelId::row))
             .execute(db.pool())
@@ -121,7 +121,9 @@ impl Stage {
         let user = whoami::username().unwrap();
         assert_ne!(user, "anonymous", "whoami without its `std` feature knows nobody");
         let operator = format!("cli:{user}");
-        digits_after(&text.replace(&operator, "cli:OPERATOR"), "127.0.0.1:", "PORT")
+        let text = digits_after(&text.replace(&operator, "cli:OPERATOR"), "127.0.0.1:", "PORT");
+        let is_commit = |word: &str| word.len() == 7 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text.split('`').map(|word| if is_commit(word) { "COMMIT" } else { word }).collect::<Vec<_>>().join("`")
     }
 }
 

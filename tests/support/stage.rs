@@ -11,6 +11,7 @@ use slipway::circleci::Patience;
 use slipway::cli::run::serve;
 use slipway::config::{Settings, Variables};
 use slipway::db::Db;
+use slipway::deploy::Pace;
 use slipway::id::GuildId;
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
@@ -28,6 +29,7 @@ pub struct Stage {
     folder: TempDir,
     owner: Member,
     more: Vec<(String, String)>,
+    pace: Pace,
     bot: Option<Bot>,
 }
 
@@ -67,6 +69,25 @@ fn patience() -> Patience {
         rate_limited: Duration::from_secs(3),
         looks: [50, 200, 500].map(Duration::from_millis).to_vec(),
         ..Patience::default()
+    }
+}
+
+/// Deploys are asked about when a start takes them up, and then no more as long as any test lasts.
+fn slow() -> Pace {
+    let never = Duration::from_secs(3_600);
+    Pace { first: never, longest: never, ..Pace::default() }
+}
+
+/// Deploys are asked about as often as a test can wait for.
+fn quick() -> Pace {
+    Pace {
+        first: Duration::from_millis(50),
+        longest: Duration::from_millis(200),
+        first_beside_webhooks: Duration::from_millis(500),
+        longest_beside_webhooks: Duration::from_secs(2),
+        vanished_for: Duration::from_millis(200),
+        outage: Duration::from_millis(1_500),
+        ..Pace::default()
     }
 }
 
@@ -112,8 +133,25 @@ impl Stage {
             folder: tempfile::tempdir().unwrap(),
             owner,
             more: more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            pace: slow(),
             bot: None,
         }
+    }
+
+    /// Deploys are followed to their end while the test looks on; `acme/web` is registered and Alice may deploy it.
+    pub async fn following() -> Self {
+        Self::following_on(FakeCircleCi::start().await, &[]).await
+    }
+
+    /// The same on this CircleCI and with more settings.
+    pub async fn following_on(circleci: FakeCircleCi, more: &[(&str, &str)]) -> Self {
+        let mut stage = Self { pace: quick(), ..Self::before_curtain(circleci, more).await };
+        stage.start_bot();
+        stage.discord.ready().await;
+        stage.discord.registered().await;
+        stage.root().adds_repo("acme/web").await;
+        stage.root().lets("alice", "deploy").await;
+        stage
     }
 
     /// The settings with which the bot finds both fakes.
@@ -144,7 +182,7 @@ impl Stage {
         let variables = Variables::of(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let settings = Settings::read(&variables).unwrap();
         let stopping = CancellationToken::new();
-        let served = serve(settings, patience(), stopping.clone());
+        let served = serve(settings, patience(), self.pace.clone(), stopping.clone());
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("bot").enable_all().build().unwrap();
         let task = runtime.spawn(async { served.await.map_err(|complaint| complaint.0) });
         self.bot = Some(Bot { runtime, task, stopping });
@@ -214,10 +252,22 @@ impl Stage {
     pub fn tidy(&self, message: &MessageView) -> String {
         let text = message.text().replace(self.circleci.url(), "https://circleci.test");
         let text = text.replace(&self.circleci.url().replace(':', "\\:"), "https\\://circleci.test");
+        let text = replace_between(&text, "Took: ", " s", "Took: a while");
         let text = replace_between(&text, "<t:", ">", "a time");
         let text = replace_between(&text, "<@&", ">", "@a-role");
         let text = replace_between(&text, "<@", ">", "@somebody");
-        text.split('`').map(|word| if is_commit(word) { "a-commit" } else { word }).collect::<Vec<_>>().join("`")
+        text.split('`')
+            .map(|word| {
+                if is_commit(word) {
+                    "a-commit"
+                } else if is_short(word) {
+                    "a-short-commit"
+                } else {
+                    word
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("`")
     }
 
     /// The audit log's entries of the guild, oldest first: action, outcome and the columns in question.
@@ -410,6 +460,10 @@ pub fn grant(who: u64, action: &str) -> CommandCall {
 /// Whether it is a whole commit hash.
 fn is_commit(word: &str) -> bool {
     word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_short(word: &str) -> bool {
+    word.len() == 7 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn replace_between(text: &str, before: &str, after: &str, with: &str) -> String {

@@ -1,13 +1,17 @@
-//! A sandbox CircleCI: an HTTP server on a loopback port that answers like API v1.1 and v2 and builds nothing. The
+//! A sandbox CircleCI: an HTTP server on a loopback port that answers like API v1.1, v2 and a little of v3, and builds nothing. The
 //! console embeds it, and the tests' fake CircleCI wraps it. It knows nothing of the rest of Slipway.
 
 pub mod auth;
 mod edn;
+pub mod hold;
+pub mod output;
 mod pages;
 pub mod plan;
+pub mod play;
 pub mod timeline;
 mod v1;
 mod v2;
+mod v3;
 pub mod wire;
 pub mod world;
 
@@ -86,8 +90,10 @@ impl Drop for Sandbox {
 pub fn router(world: Arc<World>) -> Router {
     let routes = Router::new()
         .merge(pages::routes())
+        .merge(output::routes())
         .nest("/api/v1.1", v1::routes(world.clone()))
         .nest("/api/v2", v2::routes(world.clone()))
+        .nest("/api/v3", v3::routes(world.clone()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_path)
         .with_state(world);

@@ -75,6 +75,9 @@ fn show_pipeline(world: &World, vcs: &str, org: &str, repo: &str, number: u64) -
     for workflow in state.workflows_of(pipeline.id, world.now()) {
         text += &format!("workflow {}\n", workflow.name);
         text.extend(state.jobs(workflow).map(|build| format!("  {}", line(world, build))));
+        if let (Some(hold), Some(phase)) = (&workflow.hold, state.hold_phase(workflow, world.now())) {
+            text += &format!("  approval {}: {}\n", hold.name, phase.word());
+        }
     }
     page(&text)
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::play::{self, Play};
 use super::timeline::{Outcome, Timing};
 
 /// Times of the console's sandbox: short enough to watch, long enough to cancel.
@@ -189,8 +190,18 @@ pub struct Parameter {
 pub struct WorkflowConfig {
     pub name: String,
     pub jobs: Vec<String>,
+    /// An approval job after these, and the jobs after it.
+    pub hold: Option<HoldConfig>,
     /// `when: equal: [value, << pipeline.parameters.name >>]`.
     pub when: Option<(String, Value)>,
+}
+
+/// An approval job of a workflow.
+#[derive(Clone, Debug)]
+pub struct HoldConfig {
+    pub name: String,
+    /// The jobs that require it.
+    pub after: Vec<String>,
 }
 
 /// What a project's `.circleci/config.yml` says.
@@ -222,14 +233,23 @@ impl Config {
     /// Adds a workflow that always runs.
     pub fn workflow(mut self, name: &str, jobs: &[&str]) -> Config {
         let jobs = jobs.iter().map(ToString::to_string).collect();
-        self.workflows.push(WorkflowConfig { name: name.into(), jobs, when: None });
+        self.workflows.push(WorkflowConfig { name: name.into(), jobs, hold: None, when: None });
         self
     }
 
     /// Adds a workflow that runs only when the pipeline parameter `parameter` has `value`.
     pub fn workflow_when(mut self, name: &str, jobs: &[&str], parameter: &str, value: Value) -> Config {
         let jobs = jobs.iter().map(ToString::to_string).collect();
-        self.workflows.push(WorkflowConfig { name: name.into(), jobs, when: Some((parameter.into(), value)) });
+        let when = Some((parameter.into(), value));
+        self.workflows.push(WorkflowConfig { name: name.into(), jobs, hold: None, when });
+        self
+    }
+
+    /// Adds a workflow that always runs: `jobs`, then the approval job `approval`, then the jobs `after`.
+    pub fn workflow_with_hold(mut self, name: &str, jobs: &[&str], approval: &str, after: &[&str]) -> Config {
+        let own = |jobs: &[&str]| jobs.iter().map(ToString::to_string).collect();
+        let hold = HoldConfig { name: approval.into(), after: own(after) };
+        self.workflows.push(WorkflowConfig { name: name.into(), jobs: own(jobs), hold: Some(hold), when: None });
         self
     }
 }
@@ -317,6 +337,17 @@ impl Project {
             .branch("develop")
             .branch("feature/login")
             .branch("release/1.2")
+            // One of each that plays something; others of these first parts exist without being named.
+            .branch("fail/migration")
+            .branch("flaky/network")
+            .branch("hold/review")
+            .branch("slow/build")
+    }
+
+    /// The commit at the head of a branch: a declared one, or one that exists because of what its name plays.
+    pub fn head(&self, branch: &str) -> Option<String> {
+        let plays = Play::of(branch) != Play::Plain;
+        self.branches.get(branch).cloned().or_else(|| plays.then(|| play::commit_of(branch)))
     }
 
     /// Adds a branch with a random commit.

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::plan::{Clock, Edition, Plan, Project, Provider, User, V1Triggers};
+use super::hold::Hold;
+use super::plan::{Clock, Edition, HoldConfig, Plan, Project, Provider, User, V1Triggers, WorkflowConfig, random_hex};
+use super::play::{self, Play, Step};
 use super::timeline::{Outcome, Timeline, Timing};
 
 /// One run of one job: v1.1's build, and the job of a v2 workflow, which share their numbers.
@@ -27,6 +29,8 @@ pub struct Build {
     pub retry_of: Option<u64>,
     pub workflow: Option<Uuid>,
     pub timeline: Timeline,
+    /// Its own step, which carries its outcome, and what that prints should it fail.
+    pub failing: Step,
 }
 
 /// One pipeline.
@@ -48,6 +52,8 @@ pub struct Pipeline {
     pub expands_at: Timestamp,
     /// Why it ended `errored`, when it did.
     pub error: Option<String>,
+    /// What started it, as `trigger.type` has it: `api`, `webhook`, `explicit`.
+    pub trigger: &'static str,
 }
 
 /// One workflow of a pipeline. Its jobs are builds.
@@ -58,7 +64,11 @@ pub struct Workflow {
     pub name: String,
     pub created_at: Timestamp,
     pub jobs: Vec<u64>,
+    /// What some of its jobs wait for.
+    pub hold: Option<Hold>,
     pub canceled_by: Option<Uuid>,
+    /// A status that its jobs do not tell: `unauthorized`, or a word that nobody knows yet.
+    pub word: Option<String>,
 }
 
 /// What a trigger asks to be checked out.
@@ -104,6 +114,8 @@ pub struct State {
 /// The sandbox's state and its clock, shared by all requests.
 pub struct World {
     url: String,
+    /// What presigned addresses are signed with.
+    signing_key: String,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -123,7 +135,11 @@ impl World {
             workflows: Vec::new(),
             triggers: 0,
         };
-        World { url, clock: plan.clock, state: Mutex::new(state) }
+        World { url, signing_key: random_hex(), clock: plan.clock, state: Mutex::new(state) }
+    }
+
+    pub(super) fn signing_key(&self) -> &str {
+        &self.signing_key
     }
 
     /// Where it is served, without a slash at the end.
@@ -215,12 +231,13 @@ impl State {
             created_at: now,
             expands_at: now + self.timing.pending,
             error,
+            trigger: "api",
         };
         self.pipelines.push(pipeline.clone());
         self.triggers += 1;
         if pipeline.error.is_none() {
-            for (name, jobs) in chosen_workflows(&project, &pipeline.parameters) {
-                self.add_workflow(&pipeline, &name, &jobs, pipeline.expands_at);
+            for config in chosen_workflows(&project, &pipeline) {
+                self.add_workflow(&pipeline, &config, pipeline.expands_at);
             }
         }
         Some(pipeline)
@@ -231,7 +248,8 @@ impl State {
         let old = self.workflow(workflow)?.clone();
         let pipeline = self.pipeline(old.pipeline)?.clone();
         self.triggers += 1;
-        Some(self.add_workflow(&pipeline, &old.name, jobs, now))
+        let config = WorkflowConfig { name: old.name, jobs: jobs.to_vec(), hold: None, when: None };
+        Some(self.add_workflow(&pipeline, &config, now))
     }
 
     /// Cancels what has not ended of a workflow.
@@ -241,8 +259,13 @@ impl State {
         for build in self.builds.iter_mut().filter(|b| b.workflow == Some(id)) {
             canceled |= build.timeline.finish(now, Outcome::Canceled);
         }
-        if let Some(workflow) = self.workflows.iter_mut().find(|w| w.id == id).filter(|_| canceled) {
-            workflow.canceled_by = Some(user);
+        for workflow in self.workflows.iter_mut().filter(|w| w.id == id) {
+            if let Some(hold) = workflow.hold.as_mut().filter(|hold| hold.approved_at.is_none()) {
+                canceled |= !std::mem::replace(&mut hold.canceled, true);
+            }
+            if canceled {
+                workflow.canceled_by = Some(user);
+            }
         }
     }
 
@@ -274,46 +297,77 @@ impl State {
         self.builds.iter_mut().find(|b| b.project == project && b.num == num)
     }
 
-    fn add_workflow(&mut self, pipeline: &Pipeline, name: &str, jobs: &[String], at: Timestamp) -> Uuid {
+    fn add_workflow(&mut self, pipeline: &Pipeline, config: &WorkflowConfig, at: Timestamp) -> Uuid {
         let id = Uuid::now_v7();
         let mut nums = Vec::new();
-        for job in jobs {
-            // The names of the parameters decide how the jobs end, but pipeline parameters are not build parameters.
-            let names = pipeline.parameters.iter().filter(|(_, value)| **value != Value::Bool(false));
-            let new = NewBuild {
-                project: pipeline.project,
-                job: job.clone(),
-                checkout: Checkout {
-                    branch: pipeline.branch.clone(),
-                    tag: pipeline.tag.clone(),
-                    revision: pipeline.revision.clone(),
-                },
-                parameters: names.map(|(name, _)| (name.clone(), String::new())).collect(),
-                why: "api",
-                retry_of: None,
-            };
-            nums.extend(self.add_build(new, Some(id), at));
+        for job in &config.jobs {
+            nums.extend(self.add_job(pipeline, id, job, Uuid::now_v7(), at));
         }
+        let hold = config.hold.as_ref().map(|hold| Hold {
+            id: Uuid::now_v7(),
+            name: hold.name.clone(),
+            after: hold.after.iter().map(|job| (job.clone(), Uuid::now_v7())).collect(),
+            approved_at: None,
+            canceled: false,
+        });
         self.workflows.push(Workflow {
             id,
             pipeline: pipeline.id,
-            name: name.into(),
+            name: config.name.clone(),
             created_at: at,
             jobs: nums,
+            hold,
             canceled_by: None,
+            word: None,
         });
         id
+    }
+
+    /// Adds a job of a workflow, and tells its number.
+    pub(super) fn add_job(
+        &mut self,
+        pipeline: &Pipeline,
+        workflow: Uuid,
+        job: &str,
+        id: Uuid,
+        at: Timestamp,
+    ) -> Option<u64> {
+        // The names of the parameters decide how the jobs end, but pipeline parameters are not build parameters.
+        let names = pipeline.parameters.iter().filter(|(_, value)| **value != Value::Bool(false));
+        let new = NewBuild {
+            project: pipeline.project,
+            job: job.into(),
+            checkout: Checkout {
+                branch: pipeline.branch.clone(),
+                tag: pipeline.tag.clone(),
+                revision: pipeline.revision.clone(),
+            },
+            parameters: names.map(|(name, _)| (name.clone(), String::new())).collect(),
+            why: "api",
+            retry_of: None,
+        };
+        let num = self.add_build(new, Some(workflow), at)?;
+        let build = self.builds.last_mut()?;
+        build.job_id = id;
+        Some(num)
     }
 
     fn add_build(&mut self, new: NewBuild, workflow: Option<Uuid>, at: Timestamp) -> Option<u64> {
         let project = self.project_by_id(new.project)?;
         let names = new.parameters.iter().filter(|(_, value)| *value != "false").map(|(name, _)| name.as_str());
-        let ends = project.outcome(new.checkout.name(), names.chain([new.job.as_str()]));
+        let play = Play::of(new.checkout.name());
+        let mut ends = project.outcome(new.checkout.name(), names.chain([new.job.as_str()]));
+        let ran_before = |b: &Build| b.project == new.project && b.branch == new.checkout.branch && b.job == new.job;
+        if play == Play::Flaky && !self.builds.iter().any(ran_before) {
+            ends = Outcome::Failed;
+        }
+        let timing = Timing { running: play.running(self.timing.running), ..self.timing };
         let num = 1 + self.builds.iter().filter(|b| b.project == new.project).count() as u64;
         self.builds.push(Build {
             project: new.project,
             num,
             job_id: Uuid::now_v7(),
+            failing: play::failing_step(&new.job, new.checkout.branch.as_deref()),
             job: new.job,
             branch: new.checkout.branch,
             tag: new.checkout.tag,
@@ -322,7 +376,7 @@ impl State {
             why: new.why,
             retry_of: new.retry_of,
             workflow,
-            timeline: Timeline::new(at, self.timing, ends),
+            timeline: Timeline::new(at, timing, ends),
         });
         Some(num)
     }
@@ -338,19 +392,25 @@ fn missing_parameters(project: &Project, given: &Map<String, Value>) -> Option<S
     (!missing.is_empty()).then(|| format!("Missing required argument(s): {}", missing.join(", ")))
 }
 
-/// The workflows whose `when` holds; a configuration without any runs its job `build`, as CircleCI does.
-fn chosen_workflows(project: &Project, given: &Map<String, Value>) -> Vec<(String, Vec<String>)> {
+/// The workflows whose `when` holds; a configuration without any runs its job `build`, as CircleCI does. On a branch that
+/// plays it, each waits for an approval first.
+fn chosen_workflows(project: &Project, pipeline: &Pipeline) -> Vec<WorkflowConfig> {
     let config = &project.config;
-    if config.workflows.is_empty() {
-        return vec![("workflow".into(), vec!["build".into()])];
-    }
     let value_of = |name: &String| {
         let default = || config.parameters.get(name).and_then(|p| p.default.as_ref());
-        given.get(name).or_else(default)
+        pipeline.parameters.get(name).or_else(default)
     };
-    let chosen = config.workflows.iter().filter(|workflow| match &workflow.when {
-        Some((name, value)) => value_of(name) == Some(value),
-        None => true,
-    });
-    chosen.map(|workflow| (workflow.name.clone(), workflow.jobs.clone())).collect()
+    let holds = |(name, value): &(String, Value)| value_of(name) == Some(value);
+    let chosen = config.workflows.iter().filter(|workflow| workflow.when.as_ref().is_none_or(holds));
+    let mut chosen: Vec<WorkflowConfig> = chosen.cloned().collect();
+    if config.workflows.is_empty() {
+        chosen.push(WorkflowConfig { name: "workflow".into(), jobs: vec!["build".into()], hold: None, when: None });
+    }
+    if pipeline.branch.as_deref().map(Play::of) == Some(Play::Hold) {
+        for workflow in chosen.iter_mut().filter(|workflow| workflow.hold.is_none()) {
+            let after = std::mem::take(&mut workflow.jobs);
+            workflow.hold = Some(HoldConfig { name: "approve".into(), after });
+        }
+    }
+    chosen
 }

@@ -189,11 +189,13 @@ impl<'a> Pump<'a> {
             (op::DISPATCH, Some("READY")) => {
                 self.session_by = None;
                 self.line.began(frame::resume_address(&text).as_deref());
+                self.line.health.gateway_connected();
                 info!("Connected to Discord's gateway; a new session began");
             }
             (op::DISPATCH, Some("RESUMED")) => {
                 self.session_by = None;
                 self.line.resumed();
+                self.line.health.gateway_connected();
                 info!("Resumed the session with Discord's gateway");
             }
             (op::HEARTBEAT_ACK, _) => self.unanswered = None,

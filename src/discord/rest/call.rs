@@ -13,6 +13,7 @@ use super::answer::{Answer, Reason};
 use super::error::{CallbackError, RestError, Trouble, Unseen};
 use super::transport::Authorized;
 use crate::discord::limiter::{Major, Reach, Refusal, Target, TooSlow};
+use crate::metrics::Service;
 
 /// One try that may be followed by another.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,6 +136,9 @@ impl Inner {
                 "Discord asks for a pause"
             );
             self.limiter.refused(permit, &answer.limits, refusal.scope, reach, pause);
+            if let Some(metrics) = self.metrics.get() {
+                metrics.rate_limited(Service::Discord);
+            }
             return Ok(Attempt::RateLimited);
         }
         if let Some(trouble) = server_trouble(&answer) {

@@ -31,6 +31,8 @@ pub enum Fault {
     Garbage,
     /// The request takes effect and is answered 200 with this instead.
     OddJson(Value),
+    /// The request is answered as usual, with these headers besides.
+    Headers(&'static [(&'static str, &'static str)]),
     /// The request waits at the gate, and goes on as usual once it opens.
     Gate(Gate),
 }

@@ -4,9 +4,11 @@
 
 mod connection;
 mod fault;
+mod play;
 mod route;
 mod seen;
 mod server;
+pub mod webhook;
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -266,10 +268,8 @@ impl FakeCircleCi {
     }
 
     fn expanded_jobs(&self, repo: &str, number: u64) -> Vec<u64> {
-        let (project, now) = (self.project(repo).id, self.control.world.now());
+        let (pipeline, now) = (self.pipeline_id(repo, number), self.control.world.now());
         let mut state = self.control.world.state();
-        let found = state.pipelines.iter().find(|p| p.project == project && p.number == number);
-        let pipeline: Uuid = found.unwrap_or_else(|| panic!("{repo} has no pipeline {number}")).id;
         state.expand_pipeline(pipeline, now);
         state.workflows.iter().filter(|w| w.pipeline == pipeline).flat_map(|w| w.jobs.clone()).collect()
     }

@@ -46,12 +46,20 @@ pub enum Route {
     CancelWorkflow,
     /// v2 `POST /workflow/{id}/rerun`.
     RerunWorkflow,
+    /// v2 `POST /workflow/{id}/approve/{approval_request_id}`.
+    Approve,
     /// v2 `GET /project/{slug}/job/{number}`.
     ReadJob,
     /// v2 `POST …/job/{number}/cancel` and `POST /jobs/{id}/cancel`.
     CancelJob,
     /// v2 `GET /insights/{slug}/branches`.
     Branches,
+    /// v3 `GET /jobs/{id}`.
+    V3Job,
+    /// v3 `GET /jobs/{id}/stdout` and `…/stderr`.
+    V3Output,
+    /// The presigned address of a step's output, which is none of the API's.
+    Output,
     /// Pages and paths that are none of the API's.
     Other,
 }
@@ -78,6 +86,10 @@ impl Route {
             ("GET", ["api", "v2", "workflow", _, "job"]) => Route::WorkflowJobs,
             ("POST", ["api", "v2", "workflow", _, "cancel"]) => Route::CancelWorkflow,
             ("POST", ["api", "v2", "workflow", _, "rerun"]) => Route::RerunWorkflow,
+            ("POST", ["api", "v2", "workflow", _, "approve", _]) => Route::Approve,
+            ("GET", ["api", "v3", "jobs", _]) => Route::V3Job,
+            ("GET", ["api", "v3", "jobs", _, "stdout" | "stderr"]) => Route::V3Output,
+            ("GET", ["storage", "output", ..]) => Route::Output,
             ("POST", ["api", "v2", "jobs", _, "cancel"]) => Route::CancelJob,
             _ => Route::Other,
         }

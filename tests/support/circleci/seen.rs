@@ -68,6 +68,8 @@ impl Seen {
         let has_json = self.content_type.as_deref() == Some("application/json");
         let is_v2_trigger = matches!(self.route, Route::RunPipeline | Route::ClassicPipeline);
         let escaped = self.raw.to_ascii_uppercase().contains("%2F");
+        let has_member = |name: &str| self.json.as_ref().is_some_and(|body| body.get(name).is_some());
+        let has_v3_names = ["is_from_failed", "is_ssh_enabled"].into_iter().any(has_member);
         let is_v2 = self.raw.starts_with("/api/v2/");
         let broken = [
             (is_api && !asks_for_json, "no `Accept: application/json`: v1.1 would answer EDN"),
@@ -77,6 +79,17 @@ impl Seen {
                 "a pipeline trigger that is not `Content-Type: application/json`: it would run the default branch",
             ),
             (self.route == Route::RunPipeline && escaped, "an escaped slash in the slug of `pipeline/run`"),
+            (
+                is_v2 && !is_v2_trigger && !self.body.is_empty() && !has_json,
+                "a body that is not `Content-Type: application/json`: API v2 ignores it",
+            ),
+            (is_v2 && has_v3_names, "a name of API v3's in a body for API v2"),
+            (
+                self.route == Route::RerunWorkflow && !has_member("from_failed") && !has_member("jobs"),
+                "a rerun of everything",
+            ),
+            (self.route == Route::TriggerBuild && has_member("build_parameters"), "build parameters for a whole build"),
+            (self.route == Route::Output && self.token.is_some(), "a token sent to the address of an output"),
             (is_v2 && matches!(self.caller, Some(Caller::Project(_))), "a project token sent to API v2"),
         ];
         let broken = broken.into_iter().filter(|(is_broken, _)| *is_broken);

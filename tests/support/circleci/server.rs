@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use slipway::circleci::sandbox::world::World;
@@ -122,6 +123,12 @@ async fn misbehave(control: &Control, fault: Fault, request: Request, next: Next
         Fault::OddJson(value) => {
             next.run(request).await;
             Some(fault::status(200, &value))
+        }
+        Fault::Headers(headers) => {
+            let mut answer = next.run(request).await;
+            let headers = headers.iter().map(|(name, value)| (*name, HeaderValue::from_static(value)));
+            headers.for_each(|(name, value)| _ = answer.headers_mut().insert(name, value));
+            Some(answer)
         }
         Fault::Gate(gate) => {
             tokio::select! {

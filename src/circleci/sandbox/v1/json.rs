@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::output;
 use super::super::plan::{Project, Provider, User};
 use super::super::timeline::{Outcome, Phase};
 use super::super::wire::iso;
@@ -153,18 +154,20 @@ fn steps(world: &World, build: &Build) -> Value {
         Phase::Finished(outcome) => (outcome.word(), None),
         Phase::Queued | Phase::Running => ("running", None),
     };
-    let action = |step: u32, name: &str, status: &str, exit_code: Option<i32>, end: Option<String>| {
+    let printed = output::printed(build, now).map(|_| output::address(world, build));
+    let action = |step: u64, name: &str, status: &str, exit_code: Option<i32>, end: Option<String>| {
+        let output_url = printed.as_ref().filter(|_| step == output::STEP);
         json!({
             "name": name,
             "actions": [{
                 "name": name, "step": step, "index": 0, "status": status, "exit_code": exit_code,
                 "failed": (status == "failed").then_some(true), "bash_command": null, "background": false,
-                "parallel": false, "has_output": false, "start_time": iso(started_at), "end_time": end,
+                "parallel": false, "has_output": output_url.is_some(), "output_url": output_url, "start_time": iso(started_at), "end_time": end,
             }],
         })
     };
     json!([
         action(0, "Spin up environment", "success", Some(0), Some(iso(started_at))),
-        action(99, &build.job, status, exit_code, stopped_at.map(iso)),
+        action(output::STEP, &build.failing.name, status, exit_code, stopped_at.map(iso)),
     ])
 }

@@ -148,6 +148,9 @@ async fn whole_build(
     if state.edition != Edition::Cloud {
         return Err(Refusal::no_such_path());
     }
+    if members.keys().any(|name| !["branch", "revision", "tag"].contains(&name.as_str())) {
+        return Err(Refusal::bad_request("build_parameters are not supported by this endpoint."));
+    }
     let project = project(&state, caller, &vcs, &org, &repo)?.clone();
     personal(caller)?;
     if members.contains_key("tag") && (members.contains_key("branch") || members.contains_key("revision")) {
@@ -191,10 +194,10 @@ impl JobRequest {
             return Ok(Checkout { branch: None, tag: Some(tag.clone()), revision: revision.clone() });
         }
         let branch = branch.unwrap_or_else(|| project.default_branch.clone());
-        let head = project.branches.get(&branch).ok_or_else(|| Refusal::bad_request("Branch not found"))?;
+        let head = project.head(&branch).ok_or_else(|| Refusal::bad_request("Branch not found"))?;
         let revision = match &self.revision {
             Some(revision) => full_revision(project, revision)?,
-            None => head.clone(),
+            None => head,
         };
         Ok(Checkout { branch: Some(branch), tag: None, revision })
     }

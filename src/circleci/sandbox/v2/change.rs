@@ -1,4 +1,5 @@
-//! What changes pipelines after their start: canceling a workflow or a job, and running a workflow again.
+//! What changes pipelines after their start: canceling a workflow or a job, approving what waits, and running
+//! a workflow again.
 
 use std::sync::Arc;
 
@@ -10,17 +11,19 @@ use axum::routing::post;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::super::hold::NotApproved;
 use super::super::timeline::Outcome;
 use super::super::wire::{Answer, Refusal, accepted, json_members, ok};
 use super::super::world::{Build, World};
 use super::json::workflow_status;
 use super::{Ctx, SlugAnd, find_job, find_workflow, project};
 
-/// Cancel and rerun.
+/// Cancel, approve and rerun.
 pub(super) fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/workflow/{id}/cancel", post(cancel_workflow))
         .route("/workflow/{id}/rerun", post(rerun))
+        .route("/workflow/{id}/approve/{approval}", post(approve))
         .route("/project/{vcs}/{org}/{repo}/job/{num}/cancel", post(cancel_job))
         .route("/jobs/{id}/cancel", post(cancel_job_by_id))
 }
@@ -30,6 +33,17 @@ async fn cancel_workflow(State(world): Ctx, Path(id): Path<String>) -> Answer {
     let id = find_workflow(&world, &state, &id)?.id;
     state.cancel_workflow(id, world.now());
     accepted(json!({ "message": "Accepted." }))
+}
+
+async fn approve(State(world): Ctx, Path((id, approval)): Path<(String, String)>) -> Answer {
+    let mut state = world.state();
+    let id = find_workflow(&world, &state, &id)?.id;
+    let approval = Uuid::parse_str(&approval).map_err(|_| Refusal::bad_request("Invalid approval request id."))?;
+    match state.approve(id, approval, world.now()) {
+        Ok(()) => accepted(json!({ "message": "Accepted." })),
+        Err(NotApproved::Unknown) => Err(Refusal::not_found("Approval job not found.")),
+        Err(NotApproved::NotWaiting) => Err(Refusal::bad_request("The job is not on hold.")),
+    }
 }
 
 async fn rerun(State(world): Ctx, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
@@ -87,6 +101,11 @@ enum Rerun {
 impl Rerun {
     /// `from_failed` excludes `jobs`; `enable_ssh` and `sparse_tree` need `jobs`.
     fn parse(members: &Map<String, Value>) -> Result<Rerun, Refusal> {
+        let known = ["from_failed", "jobs", "enable_ssh", "sparse_tree"];
+        if members.keys().any(|name| !known.contains(&name.as_str())) {
+            // API v3's names among them, which would run everything again.
+            return Err(Refusal::bad_request("Unexpected request body provided."));
+        }
         let set = |name: &str| members.get(name).and_then(Value::as_bool).unwrap_or(false);
         match members.get("jobs").and_then(Value::as_array) {
             Some(_) if set("from_failed") => Err(Refusal::bad_request("from_failed and jobs are mutually exclusive.")),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::hold::HoldPhase;
 use super::super::plan::{Definition, Project, Provider};
 use super::super::timeline::{Outcome, Phase};
 use super::super::wire::iso;
@@ -74,7 +75,7 @@ pub(super) fn pipeline_in_list(world: &World, project: &Project, pipeline: &Pipe
         "created_at": iso(pipeline.created_at),
         "updated_at": iso(pipeline.created_at),
         "trigger": {
-            "type": "api",
+            "type": pipeline.trigger,
             "received_at": iso(pipeline.created_at),
             "actor": { "login": pipeline.actor, "avatar_url": null },
         },
@@ -96,6 +97,7 @@ pub(super) fn workflow(world: &World, state: &State, workflow: &Workflow) -> Opt
     let now = world.now();
     let stops: Option<Vec<_>> = state.jobs(workflow).map(|build| build.timeline.stopped_at(now)).collect();
     let stopped_at = stops.and_then(|stops| stops.into_iter().max());
+    let stopped_at = if is_live(workflow_status(world, state, workflow)) { None } else { stopped_at };
     let mut value = json!({
         "id": workflow.id.to_string(),
         "name": workflow.name,
@@ -114,8 +116,33 @@ pub(super) fn workflow(world: &World, state: &State, workflow: &Workflow) -> Opt
     Some(value)
 }
 
-/// A job as `GET /workflow/{id}/job` shows it.
-pub(super) fn workflow_job(world: &World, state: &State, build: &Build) -> Option<Value> {
+/// The jobs of `GET /workflow/{id}/job`: those that exist, the approval, and those that are blocked by it.
+pub(super) fn workflow_jobs(world: &World, state: &State, workflow: &Workflow) -> Vec<Value> {
+    let mut jobs: Vec<Value> = state.jobs(workflow).filter_map(|build| workflow_job(world, state, build)).collect();
+    let (Some(hold), Some(phase)) = (&workflow.hold, state.hold_phase(workflow, world.now())) else { return jobs };
+    let slug = state.pipeline(workflow.pipeline).and_then(|pipeline| state.project_by_id(pipeline.project));
+    let slug = slug.map(Project::slug);
+    let mut approval = json!({
+        "id": hold.id.to_string(), "name": hold.name, "type": "approval", "status": phase.word(), "project_slug": slug,
+        "approval_request_id": hold.id.to_string(), "dependencies": [], "started_at": null, "stopped_at": null,
+    });
+    if phase == HoldPhase::Approved {
+        approval["approved_by"] = json!(state.user.id.to_string());
+    } else {
+        let blocked = if phase == HoldPhase::Canceled { "not_run" } else { "blocked" };
+        jobs.extend(hold.after.iter().map(|(name, id)| {
+            json!({
+                "id": id.to_string(), "name": name, "type": "build", "status": blocked, "project_slug": slug,
+                "dependencies": [hold.id.to_string()], "started_at": null, "stopped_at": null,
+            })
+        }));
+    }
+    jobs.push(approval);
+    jobs
+}
+
+/// A job that exists.
+fn workflow_job(world: &World, state: &State, build: &Build) -> Option<Value> {
     let project = state.project_by_id(build.project)?;
     let now = world.now();
     Some(json!({
@@ -196,9 +223,24 @@ fn state_of(world: &World, pipeline: &Pipeline) -> &'static str {
     }
 }
 
-/// A workflow's status follows from its jobs'; one whose jobs still queue is `running`, as on CircleCI.
-pub(super) fn workflow_status(world: &World, state: &State, workflow: &Workflow) -> &'static str {
-    let phases: Vec<Phase> = state.jobs(workflow).map(|build| build.timeline.phase(world.now())).collect();
+/// Whether something may still happen in a workflow of this status.
+pub(super) fn is_live(status: &str) -> bool {
+    matches!(status, "running" | "failing" | "on_hold" | "queued")
+}
+
+/// A workflow's status follows from its jobs', unless it was given one; one whose jobs still queue is `running`, as on
+/// CircleCI.
+pub(super) fn workflow_status<'a>(world: &World, state: &State, workflow: &'a Workflow) -> &'a str {
+    if let Some(word) = &workflow.word {
+        return word;
+    }
+    let now = world.now();
+    match state.hold_phase(workflow, now) {
+        Some(HoldPhase::OnHold) => return "on_hold",
+        Some(HoldPhase::Canceled) => return "canceled",
+        Some(HoldPhase::Blocked | HoldPhase::Approved) | None => {}
+    }
+    let phases: Vec<Phase> = state.jobs(workflow).map(|build| build.timeline.phase(now)).collect();
     let outcomes: Vec<Outcome> = phases.iter().filter_map(|phase| phase.outcome()).collect();
     let canceled = outcomes.contains(&Outcome::Canceled);
     let failed = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Success | Outcome::Canceled));

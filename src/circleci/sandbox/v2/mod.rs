@@ -72,8 +72,8 @@ fn find_job<'a>(state: &'a WorldState, project: &Project, num: &str) -> Result<&
     num.and_then(|num| state.build(project.id, num)).ok_or_else(|| Refusal::not_found("Job not found"))
 }
 
-/// What a server without pipeline definitions answers in the place of some paths.
-fn cloud_only(state: &WorldState) -> Result<(), Refusal> {
+/// What a server answers in the place of paths that only the cloud has.
+pub(super) fn cloud_only(state: &WorldState) -> Result<(), Refusal> {
     match state.edition {
         Edition::Cloud => Ok(()),
         Edition::Server { absent } => {
@@ -110,6 +110,7 @@ async fn definitions(State(world): Ctx, Path(id): Path<String>) -> Answer {
 
 async fn branches(State(world): Ctx, Path((vcs, org, repo)): Slug) -> Answer {
     let state = world.state();
+    cloud_only(&state)?;
     let project = project(&state, &vcs, &org, &repo)?;
     let names: Vec<&String> = project.branches.keys().collect();
     ok(value!({ "org_id": project.org_id.to_string(), "project_id": project.id.to_string(), "branches": names }))
@@ -168,7 +169,7 @@ async fn workflow(State(world): Ctx, Path(id): Path<String>) -> Answer {
 async fn jobs(State(world): Ctx, Path(id): Path<String>) -> Answer {
     let state = world.state();
     let workflow = find_workflow(&world, &state, &id)?;
-    items(state.jobs(workflow).filter_map(|build| json::workflow_job(&world, &state, build)).collect())
+    items(json::workflow_jobs(&world, &state, workflow))
 }
 
 async fn job(State(world): Ctx, Path((vcs, org, repo, num)): SlugAnd) -> Answer {

@@ -131,8 +131,8 @@ impl Reference {
             Reference::Branch(branch) => branch,
             Reference::Default => project.default_branch.clone(),
         };
-        let revision = match project.branches.get(&branch) {
-            Some(revision) => revision.clone(),
+        let revision = match project.head(&branch) {
+            Some(revision) => revision,
             None if is_pull_request(&branch) && project.provider == Provider::GitHub => random_hex(),
             None => return Err(Refusal::bad_request(BRANCH_NOT_FOUND)),
         };

@@ -1,0 +1,94 @@
+//! What a deploy becomes by what CircleCI tells of its run, or by its silence. Pure.
+
+use std::time::Duration;
+
+use super::report::Report;
+use super::{Deploy, Pace, State};
+use crate::circleci::{Failure, Progress};
+use crate::time::Timestamp;
+
+/// What `deploy` becomes by what CircleCI tells of its run; nothing when it tells nothing new.
+pub fn advance(
+    deploy: &Deploy,
+    progress: &Progress,
+    failure: Option<Failure>,
+    pace: &Pace,
+    now: Timestamp,
+) -> Option<Deploy> {
+    let mut next = deploy.clone();
+    next.learn(&progress.run);
+    next.report = Report::of(progress, failure);
+    let told = State::from(progress.run.status);
+    if let Some((state, said)) = given_up(deploy, told, progress, pace, now) {
+        next.enter(state, Some(said.to_owned()), now);
+        next.followed = false;
+    } else if deploy.state.may_become(told) {
+        next.enter(told, None, now);
+    }
+    // What is unknown is asked about until something is known; the rest until its end.
+    next.followed &= !next.state.is_final() || next.state == State::Unknown;
+    (differs(&next, deploy)).then_some(next)
+}
+
+/// The end of a run of which CircleCI has told nothing more for too long.
+fn given_up(
+    deploy: &Deploy,
+    told: State,
+    progress: &Progress,
+    pace: &Pace,
+    now: Timestamp,
+) -> Option<(State, &'static str)> {
+    if told.is_final() {
+        return None;
+    }
+    let is_pipeline = matches!(progress.run.id, crate::circleci::RunId::Pipeline { .. });
+    let age = now.since(deploy.asked_at);
+    if is_pipeline && progress.workflows.is_empty() && age >= pace.no_workflow && deploy.state.may_become(State::Failed)
+    {
+        return Some((
+            State::Failed,
+            "CircleCI made a pipeline and ran no workflow in it: no workflow's `when` fits these parameters, or the configuration has none.",
+        ));
+    }
+    let too_long = |limit: Duration| age >= limit && deploy.state.may_become(State::Unknown);
+    if told == State::Queued && too_long(pace.never_starts) {
+        return Some((
+            State::Unknown,
+            "It has waited at CircleCI for a whole day without starting, so it is no longer followed. Look at it there, and cancel it before you deploy again.",
+        ));
+    }
+    too_long(pace.never_ends).then_some((State::Unknown, "It has run for three months, so it is no longer followed."))
+}
+
+/// CircleCI says that the run isn't there.
+pub fn vanished(deploy: &Deploy, now: Timestamp) -> Option<Deploy> {
+    deploy.state.may_become(State::Unknown).then(|| {
+        let mut next = deploy.clone();
+        let said = "CircleCI no longer knows the build: it was deleted, or the token may no longer see the project. How it ended can't be told.";
+        next.enter(State::Unknown, Some(said.to_owned()), now);
+        next.followed = false;
+        next
+    })
+}
+
+/// CircleCI has been out of reach for long; it is asked all the same, and may tell more.
+pub fn out_of_reach(deploy: &Deploy, error: &str, now: Timestamp) -> Option<Deploy> {
+    deploy.state.may_become(State::Unknown).then(|| {
+        let mut next = deploy.clone();
+        let said = format!(
+            "CircleCI has been out of reach for a while, so how far it is can't be told: {error} Slipway goes on asking, and this card changes when CircleCI answers again. Don't deploy again before you have looked at CircleCI."
+        );
+        next.enter(State::Unknown, Some(said), now);
+        next
+    })
+}
+
+fn differs(next: &Deploy, before: &Deploy) -> bool {
+    next.state != before.state
+        || next.followed != before.followed
+        || next.report != before.report
+        || next.revision != before.revision
+        || next.subject != before.subject
+        || next.url != before.url
+        || next.run != before.run
+}

@@ -1,0 +1,150 @@
+//! Which deploy is to be attended to when: each stands in it once, and while it is attended to, not at all, so that never two
+//! are at work on one. Knows nothing of what is to be done.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+/// The agenda; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Agenda(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    items: Mutex<Items>,
+    sooner: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Items {
+    due: BTreeSet<(Instant, Uuid)>,
+    items: HashMap<Uuid, Item>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item {
+    /// It is attended to then.
+    At(Instant),
+    /// It is being attended to, and perhaps at once again.
+    UnderWay { again: bool },
+}
+
+impl Agenda {
+    /// A deploy is attended to after `pause` unless it is sooner.
+    pub fn add(&self, deploy: Uuid, pause: Duration) {
+        let at = Instant::now() + pause;
+        self.items().sooner(deploy, at);
+        self.0.sooner.notify_one();
+    }
+
+    /// Something has happened to a deploy that stands here: it is attended to at once.
+    pub fn nudge(&self, deploy: Uuid) {
+        let mut items = self.items();
+        if items.items.contains_key(&deploy) {
+            items.sooner(deploy, Instant::now());
+            self.0.sooner.notify_one();
+        }
+    }
+
+    /// The next deploy to be attended to, when its time has come; whoever takes it says when it is [`Self::done`].
+    pub async fn next(&self) -> Uuid {
+        loop {
+            let at = match self.items().take(Instant::now()) {
+                Ok(deploy) => return deploy,
+                Err(at) => at,
+            };
+            let soon = self.0.sooner.notified();
+            match at {
+                Some(at) => tokio::select! {
+                    () = sleep_until(at) => {}
+                    () = soon => {}
+                },
+                None => soon.await,
+            }
+        }
+    }
+
+    /// A deploy was attended to: again after `pause`, or never.
+    pub fn done(&self, deploy: Uuid, pause: Option<Duration>) {
+        let mut items = self.items();
+        let item = items.items.remove(&deploy);
+        if let Some(pause) = pause {
+            let again = matches!(item, Some(Item::UnderWay { again: true }));
+            items.sooner(deploy, Instant::now() + if again { Duration::ZERO } else { pause });
+            self.0.sooner.notify_one();
+        }
+    }
+
+    /// How many deploys stand here, or are being attended to.
+    pub fn len(&self) -> usize {
+        self.items().items.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn items(&self) -> MutexGuard<'_, Items> {
+        // Nothing panics between its two changes.
+        self.0.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Items {
+    fn sooner(&mut self, deploy: Uuid, at: Instant) {
+        match self.items.get(&deploy).copied() {
+            Some(Item::UnderWay { .. }) => {
+                self.items.insert(deploy, Item::UnderWay { again: true });
+            }
+            Some(Item::At(known)) if known <= at => {}
+            known => {
+                if let Some(Item::At(known)) = known {
+                    self.due.remove(&(known, deploy));
+                }
+                self.items.insert(deploy, Item::At(at));
+                self.due.insert((at, deploy));
+            }
+        }
+    }
+
+    /// A deploy whose time has come, or else when the next one's comes.
+    fn take(&mut self, now: Instant) -> Result<Uuid, Option<Instant>> {
+        match self.due.first().copied() {
+            Some((at, deploy)) if at <= now => {
+                self.due.pop_first();
+                self.items.insert(deploy, Item::UnderWay { again: false });
+                Ok(deploy)
+            }
+            next => Err(next.map(|(at, _)| at)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deploy_has_its_turn_and_is_attended_to_once_at_a_time() {
+        let agenda = Agenda::default();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        agenda.add(one, Duration::from_secs(9));
+        agenda.add(two, Duration::from_secs(5));
+        agenda.add(two, Duration::from_secs(50));
+        let begun = Instant::now();
+        assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (two, 5));
+        agenda.nudge(two);
+        assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (one, 9), "two is being attended to");
+        agenda.done(one, None);
+        agenda.done(two, Some(Duration::from_secs(60)));
+        assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (two, 9), "it was nudged meanwhile");
+        agenda.nudge(one);
+        agenda.done(two, None);
+        assert!(agenda.is_empty());
+    }
+}

@@ -1,0 +1,287 @@
+//! Sends a recorded deploy to CircleCI once, looks for one whose fate isn't known, and records what came of it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use uuid::Uuid;
+
+use super::plan::name_for_circleci;
+use super::settled::Settled;
+use super::{Deploy, Deploys, Reason, State, store};
+use crate::audit::{self, Entry, Outcome};
+use crate::circleci::{CLOCK_SKEW, Found, Order, Project, ReadError, RunId, SENT_WITHIN, TriggerError};
+use crate::db::DbError;
+use crate::metrics::Triggered;
+use crate::repo::{Repo, Revision};
+
+/// A result that could not be recorded is tried again this often, over about half a minute.
+const RECORD_TRIES: usize = 8;
+
+/// What is told of a deploy whose sending a stop has interrupted.
+const INTERRUPTED: &str = "Slipway was stopped while CircleCI was being asked.";
+/// How many pipelines are held in memory: more than are triggered while one is looked for. The database holds them all.
+const CLAIMS_MAX: usize = 1_024;
+
+/// The pipelines that this process gave to deploys lately, so that a look under way passes them over at once.
+#[derive(Clone, Default)]
+pub struct Claims(Arc<Mutex<VecDeque<Uuid>>>);
+
+impl Claims {
+    fn add(&self, id: Uuid) {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.push_back(id);
+        if claims.len() > CLAIMS_MAX {
+            claims.pop_front();
+        }
+    }
+
+    fn hold(&self, id: &Uuid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+}
+
+impl Deploys {
+    /// Sends a recorded deploy to CircleCI, at most once, and records what came of it; from then on it is followed.
+    pub async fn send(&self, deploy: Deploy) -> Deploy {
+        let deploy = self.send_once(deploy).await;
+        if deploy.followed {
+            self.agenda.add(deploy.uuid, self.pace.first);
+        }
+        self.metrics.triggered(deploy.trigger.kind(), what_came_of(deploy.state));
+        deploy
+    }
+
+    async fn send_once(&self, deploy: Deploy) -> Deploy {
+        let order = match self.order(&deploy).await {
+            Ok(order) => order,
+            Err(error) => {
+                return self.settle(deploy, Settled::not_sent(&format!("{error} Nothing was started."))).await;
+            }
+        };
+        let settled = match self.circleci.trigger(&order).await {
+            Ok(run) => Settled::taken(run),
+            Err(TriggerError::Refused(refusal)) => {
+                if refusal.concerns_the_operator() {
+                    tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "{refusal}");
+                }
+                Settled::refused(&refusal)
+            }
+            Err(TriggerError::NotSent { why }) => {
+                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "A deploy was not sent: {why}");
+                Settled::not_sent(&why)
+            }
+            Err(error @ TriggerError::Unnamed) => {
+                let why = error.to_string();
+                self.look(&order, &why).await.unwrap_or_else(|error| Settled::out_of_reach(&why, &error))
+            }
+            Err(TriggerError::Lost { why }) => {
+                tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "It is not known whether CircleCI took a deploy; it is looked for: {why}");
+                self.look(&order, &why).await.unwrap_or_else(|error| Settled::out_of_reach(&why, &error))
+            }
+        };
+        self.settle(deploy, settled).await
+    }
+
+    /// Looks for a deploy of which it isn't known whether CircleCI took it: never sent again, what was found is recorded.
+    ///
+    /// # Errors
+    /// When CircleCI can't be asked now: why.
+    pub(super) async fn look_again(&self, deploy: Deploy) -> Result<Deploy, String> {
+        let order = self.order(&deploy).await.map_err(|error| error.to_string())?;
+        let settled = self.look(&order, INTERRUPTED).await?;
+        Ok(self.settle(deploy, settled).await)
+    }
+
+    async fn order(&self, deploy: &Deploy) -> Result<Order, DbError> {
+        let repo =
+            Repo { name: deploy.repo.clone(), vcs: deploy.vcs, project: deploy.project.clone(), default_branch: None };
+        let project: Project = self.repos.project(&repo).await?;
+        Ok(Order {
+            project,
+            trigger: deploy.trigger.clone(),
+            branch: deploy.branch.clone(),
+            revision: deploy.revision.clone(),
+            parameters: deploy.parameters.clone(),
+            deploy: deploy.uuid,
+            environment: deploy.environment.clone(),
+            actor: name_for_circleci(&deploy.actor, &deploy.actor_name),
+            requested_at: deploy.asked_at,
+        })
+    }
+
+    /// What looking for a deploy finds; an error when it could not be looked for.
+    async fn look(&self, order: &Order, why: &str) -> Result<Settled, String> {
+        let said = |error: DbError| error.to_string();
+        let held = store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await.map_err(said)?;
+        let held: HashSet<Uuid> = held.into_iter().collect();
+        let builds = store::builds_of(self.db.pool(), &order.project.repo, order.requested_at.minus(CLOCK_SKEW)).await;
+        let builds: HashSet<i64> = builds.map_err(said)?.into_iter().collect();
+        let claimed = |run: &RunId| match run {
+            RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id),
+            RunId::Build(number) => builds.contains(number),
+        };
+        let found = match self.circleci.look_for(order, &claimed).await {
+            Ok(Found::Likely(run)) if self.has_rivals(order).await.map_err(said)? => Found::Several(vec![run]),
+            Ok(found) => found,
+            Err(ReadError::Refused(refusal)) => return Ok(Settled::not_looked_for(why, &refusal.to_string())),
+            Err(error @ (ReadError::Unavailable { .. } | ReadError::Unreadable { .. })) => {
+                return Err(error.to_string());
+            }
+        };
+        Ok(Settled::looked_for(found, why))
+    }
+
+    /// Whether another deploy, whose pipeline isn't known either, may have made the one that was found.
+    async fn has_rivals(&self, order: &Order) -> Result<bool, DbError> {
+        let near = SENT_WITHIN + CLOCK_SKEW;
+        let window = order.requested_at.minus(near)..=order.requested_at.plus(near);
+        let unknown = store::without_run(self.db.pool(), &order.project.repo, &order.branch, window).await?;
+        Ok(unknown.iter().any(|other| *other != order.deploy))
+    }
+
+    /// Records what a deploy has become. What CircleCI took must not be forgotten for a moment's trouble with the disk, so
+    /// this is tried again for a while; failing that, the deploy is taken up at the next start.
+    async fn settle(&self, before: Deploy, settled: Settled) -> Deploy {
+        let mut deploy = before.clone();
+        if !settled.apply(&mut deploy, self.clock.now()) {
+            return deploy;
+        }
+        match self.keep(&before, &mut deploy, settled.adopted).await {
+            Ok(()) => deploy,
+            Err(DbError::Duplicate) => {
+                // The run found belongs to another deploy after all: a person must look.
+                let page = deploy.url.unwrap_or_else(|| "That pipeline".to_owned());
+                Box::pin(self.settle(before, Settled::of_another(&page))).await
+            }
+            Err(error) => {
+                let said = deploy.said.take().map(|said| format!("{said} ")).unwrap_or_default();
+                deploy.said = Some(format!(
+                    "{said}This could not be recorded: {error} Slipway looks for it again at its next start."
+                ));
+                deploy
+            }
+        }
+    }
+
+    /// Keeps what `before` has become, trying again for a while.
+    ///
+    /// # Errors
+    /// [`DbError::Duplicate`] when another deploy has its run; anything else when it can't be kept, which is logged.
+    pub(super) async fn keep(&self, before: &Deploy, deploy: &mut Deploy, adopted: bool) -> Result<(), DbError> {
+        if let Some(RunId::Pipeline { id, .. }) = &deploy.run {
+            self.claims.add(*id);
+        }
+        let pauses = ExponentialBuilder::new().with_max_times(RECORD_TRIES).with_min_delay(Duration::from_millis(100));
+        // Without backon's `std` feature its jitter would be the same in every process.
+        let patience = pauses.with_jitter().with_jitter_seed(rand::random());
+        let written = (|| self.write(before, deploy, adopted))
+            .retry(patience)
+            .when(|error| !matches!(error, DbError::Duplicate))
+            .await;
+        match written {
+            Ok(true) => {
+                if deploy.state.is_final() && deploy.state != before.state {
+                    self.metrics.ended(deploy.state);
+                }
+                deploy.version += 1;
+                self.changed.note(deploy.uuid);
+                Ok(())
+            }
+            // Somebody else has changed it meanwhile; what they wrote stands.
+            Ok(false) => {
+                if let Some(stands) = store::deploy(self.db.pool(), deploy.uuid).await? {
+                    *deploy = stands;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if !matches!(error, DbError::Duplicate) {
+                    tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, deploy.state = %deploy.state, "What became of a deploy could not be recorded: {error}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn write(&self, before: &Deploy, deploy: &Deploy, adopted: bool) -> Result<bool, DbError> {
+        let mut tx = self.db.begin().await?;
+        if !store::update(&mut tx, deploy).await? {
+            return Ok(false);
+        }
+        if let (Some(run), None) = (&deploy.run, &before.run) {
+            let mut detail = serde_json::json!({ "url": deploy.url, "adopted": adopted });
+            match run {
+                // As text: the chain's numbers are JavaScript's.
+                RunId::Build(number) => detail["build"] = number.to_string().into(),
+                RunId::Pipeline { id, number } => {
+                    detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number.to_string() });
+                }
+            }
+            audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
+                .await?;
+        }
+        if deploy.state.is_final() && deploy.state != before.state {
+            let outcome = outcome(deploy.state);
+            let detail = serde_json::json!({ "said": deploy.said });
+            let mut entry = self.entry(deploy, audit::Action::DeployFinished, outcome, detail);
+            // Why it ended so, where nobody gave a reason for it.
+            entry.reason = entry.reason.or_else(|| deploy.said.clone());
+            audit::append(&mut tx, &entry).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    pub(super) fn entry(
+        &self,
+        deploy: &Deploy,
+        action: audit::Action,
+        outcome: Outcome,
+        detail: serde_json::Value,
+    ) -> Entry {
+        Entry {
+            guild: deploy.guild,
+            at: self.clock.now(),
+            channel: deploy.channel,
+            actor: deploy.actor.clone(),
+            actor_name: deploy.actor_name.clone(),
+            action,
+            repo: Some(deploy.repo.to_string()),
+            environment: Some(deploy.environment.to_string()),
+            branch: Some(deploy.branch.to_string()),
+            revision: deploy.revision.as_ref().map(Revision::to_string),
+            deploy: Some(deploy.id),
+            outcome,
+            reason: deploy.reason.as_ref().map(Reason::to_string),
+            detail: Some(detail),
+        }
+    }
+}
+
+/// What a trigger has come to when the deploy stands at `state` right after it.
+fn what_came_of(state: State) -> Triggered {
+    match state {
+        State::Refused => Triggered::Refused,
+        State::Unknown => Triggered::Unknown,
+        State::Canceled => Triggered::NotSent,
+        _ => Triggered::Taken,
+    }
+}
+
+/// The audit log's word for the state in which a deploy ended.
+fn outcome(state: State) -> Outcome {
+    match state {
+        State::Succeeded => Outcome::Succeeded,
+        State::Failed => Outcome::Failed,
+        State::Canceled => Outcome::Canceled,
+        State::Rejected => Outcome::Rejected,
+        State::Refused => Outcome::Refused,
+        State::Expired => Outcome::Expired,
+        State::Unknown => Outcome::Unknown,
+        State::AwaitingApproval | State::Waiting | State::Triggering | State::Queued | State::Running => {
+            Outcome::Allowed
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What those who show deploys ask and note: one deploy as it is, whether its card shows that, whether its end was told.
+
+mod store;
+
+use uuid::Uuid;
+
+use super::{Deploy, Deploys};
+use crate::db::DbError;
+use crate::id::{ChannelId, MessageId};
+use crate::time::Timestamp;
+
+impl Deploys {
+    /// The time, by the clock that deploys are recorded with.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One deploy, as it is.
+    pub async fn get(&self, uuid: Uuid) -> Result<Option<Deploy>, DbError> {
+        super::store::deploy(self.db.pool(), uuid).await
+    }
+
+    /// The deploys that CircleCI is still asked about, of every guild.
+    pub async fn unfinished(&self) -> Result<Vec<Uuid>, DbError> {
+        Ok(super::store::followed(self.db.pool()).await?.into_iter().map(|(deploy, _)| deploy).collect())
+    }
+
+    /// The deploys whose card doesn't show them as they are.
+    pub async fn not_shown(&self) -> Result<Vec<Uuid>, DbError> {
+        store::not_shown(self.db.pool()).await
+    }
+
+    /// Notes that the card shows `deploy` as it is here.
+    pub async fn note_shown(&self, deploy: &Deploy) -> Result<(), DbError> {
+        let mut tx = self.db.begin().await?;
+        store::shown(&mut tx, deploy.uuid, deploy.version).await?;
+        tx.commit().await.map_err(DbError::from)
+    }
+
+    /// Notes that a deploy's asker is told of its end; whether they had not been.
+    pub async fn note_told(&self, deploy: &Deploy) -> Result<bool, DbError> {
+        let mut tx = self.db.begin().await?;
+        let first = store::told(&mut tx, deploy.uuid).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(first)
+    }
+
+    /// Another message is the card of `deploy` from now on.
+    pub async fn note_moved(&self, deploy: &Deploy, channel: ChannelId, message: MessageId) -> Result<(), DbError> {
+        let mut tx = self.db.begin().await?;
+        store::moved(&mut tx, deploy.uuid, channel, message).await?;
+        tx.commit().await.map_err(DbError::from)
+    }
+}

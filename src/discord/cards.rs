@@ -1,0 +1,301 @@
+//! Keeps the cards of deploys up to date: each is edited with what the deploy is at that moment, so that any number of changes
+//! in between cost one edit and the last state always arrives, after a restart too. Knows nothing of how deploys change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serenity::builder::CreateMessage;
+use serenity::model::id::{ApplicationId, ChannelId, MessageId as DiscordMessageId};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::conversation::{TOKEN_LIVES, edit_as_bot};
+use super::render;
+use super::rest::{Rest, RestError};
+use crate::deploy::agenda::Agenda;
+use crate::deploy::card::{self, card};
+use crate::deploy::{Deploy, Deploys, State};
+use crate::id::MessageId;
+use crate::metrics::{Edited, Metrics};
+use crate::reply::Reply;
+
+/// How many edits are under way at once. Discord's limits hold up each of them alone.
+const EDITS_MAX: usize = 32;
+/// For an edit: Discord's limits and its bad moments are waited for.
+const EDIT_WITHIN: Duration = Duration::from_secs(60);
+/// CircleCI mostly answers sooner: until then the person sees that Slipway is at work.
+const SHOW_TRIGGERING_AFTER: Duration = Duration::from_secs(2);
+/// A card that moves faster than this is edited once for several of its states.
+const EDIT_EVERY: Duration = Duration::from_secs(1);
+/// Between two tries to show a card, at first and at last.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(300);
+/// How long cards that have changed are still edited when Slipway stops; the next start edits the rest.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// Whoever has waited longer than this for the end is told of it by a reply to the card.
+const TELL_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// The cards; clones share them.
+#[derive(Clone)]
+pub struct Cards {
+    rest: Rest,
+    metrics: Metrics,
+    agenda: Agenda,
+    known: Arc<Mutex<HashMap<Uuid, Known>>>,
+}
+
+/// What is known of a card beside its deploy.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    answer: Option<Answer>,
+    edited_at: Option<Instant>,
+    tries: u32,
+}
+
+/// The answer to an interaction, which its token can edit while it lives: without any permission in the channel, and apart
+/// from its limits.
+#[derive(Clone)]
+pub struct Answer {
+    /// The bot.
+    pub application: ApplicationId,
+    /// The interaction's token.
+    pub token: String,
+    /// When the interaction arrived.
+    pub received: Instant,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+impl Cards {
+    /// Cards shown through `rest`.
+    pub fn new(rest: Rest, metrics: Metrics) -> Self {
+        Self { rest, metrics, agenda: Agenda::default(), known: Arc::default() }
+    }
+
+    /// What counts what happens to messages.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The answer to an interaction is the card of `deploy`.
+    pub fn answers(&self, deploy: Uuid, answer: Answer) {
+        self.known().entry(deploy).or_default().answer = Some(answer);
+        self.agenda.add(deploy, Duration::ZERO);
+    }
+
+    /// Keeps the cards of `deploys` up to date until `stopping`, and then for a moment, those that a stop has left behind
+    /// first.
+    pub async fn keep(&self, deploys: &Deploys, stopping: &CancellationToken) {
+        match deploys.not_shown().await {
+            Ok(left) => left.into_iter().for_each(|deploy| self.agenda.add(deploy, Duration::ZERO)),
+            Err(error) => tracing::error!("The cards that a stop has left behind can't be found: {error}"),
+        }
+        let mut edits = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => break,
+                changed = deploys.changed().next() => self.add(changed),
+                deploy = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, deploy),
+                Some(()) = joined(&mut edits) => {}
+            }
+        }
+        let drain = async {
+            self.add(deploys.changed().take());
+            while !edits.is_empty() || !self.agenda.is_empty() {
+                tokio::select! {
+                    deploy = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, deploy),
+                    Some(()) = joined(&mut edits) => {}
+                }
+            }
+        };
+        // What isn't shown by then is shown at the next start.
+        let _ = timeout(DRAIN_WITHIN, drain).await;
+    }
+
+    fn add(&self, changed: impl IntoIterator<Item = Uuid>) {
+        changed.into_iter().for_each(|deploy| self.agenda.add(deploy, Duration::ZERO));
+    }
+
+    fn begin(&self, edits: &mut JoinSet<()>, deploys: &Deploys, deploy: Uuid) {
+        let (cards, deploys) = (self.clone(), deploys.clone());
+        edits.spawn(async move {
+            let again = cards.show(&deploys, deploy).await;
+            cards.agenda.done(deploy, again);
+        });
+    }
+
+    /// Shows a deploy as it is; how long to wait before it is tried again.
+    async fn show(&self, deploys: &Deploys, uuid: Uuid) -> Option<Duration> {
+        let deploy = match deploys.get(uuid).await {
+            Ok(Some(deploy)) => deploy,
+            Ok(None) => return None,
+            Err(error) => {
+                tracing::warn!(deploy.uuid = %uuid, "A deploy can't be read to be shown: {error}");
+                return Some(AGAIN_AFTER_MAX.min(AGAIN_AFTER * 5));
+            }
+        };
+        let known = self.known().entry(uuid).or_default().clone();
+        if let Some(pause) = too_early(&deploy, &known, deploys.now().since(deploy.asked_at)) {
+            return Some(pause);
+        }
+        match self.edit(deploys, &deploy, &known, &card(&deploy)).await {
+            Ok(()) => {
+                self.metrics.edited(Edited::Shown);
+                self.note_shown(deploys, &deploy).await;
+                self.tell_the_end(deploys, &deploy).await;
+                None
+            }
+            Err(error) => {
+                self.metrics.edited(Edited::Failed);
+                let tries = {
+                    let mut known = self.known();
+                    let known = known.entry(uuid).or_default();
+                    known.tries += 1;
+                    known.tries
+                };
+                let pause = AGAIN_AFTER.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(AGAIN_AFTER_MAX);
+                tracing::warn!(
+                    deploy.id = deploy.id.0,
+                    retry_after_s = pause.as_secs(),
+                    "The card of a deploy could not be edited: {error}"
+                );
+                Some(pause)
+            }
+        }
+    }
+
+    /// By the answer's token while that lives, then as the bot, then by a new message.
+    async fn edit(&self, deploys: &Deploys, deploy: &Deploy, known: &Known, reply: &Reply) -> Result<(), RestError> {
+        if let Some(answer) = known.answer.as_ref().filter(|answer| answer.received.elapsed() < TOKEN_LIVES) {
+            let body = render::message(reply);
+            let deadline = Instant::now() + EDIT_WITHIN;
+            match self.rest.edit_original(answer.application, &answer.token, &body, deadline).await {
+                Err(RestError::Gone | RestError::NotFound { .. }) => {}
+                edited => return edited.map(|_| ()),
+            }
+        }
+        let (Some(channel), Some(message)) = (deploy.channel, deploy.message) else { return Ok(()) };
+        let channel = ChannelId::new(channel.get());
+        match edit_as_bot(&self.rest, channel, message, reply).await {
+            Err(RestError::NotFound { .. }) => {
+                tracing::info!(
+                    deploy.id = deploy.id.0,
+                    "The card of a deploy was deleted, so it is no longer kept up to date"
+                );
+                Ok(())
+            }
+            Err(RestError::Forbidden { .. }) => self.post_anew(deploys, deploy, channel, message, reply).await,
+            edited => edited,
+        }
+    }
+
+    /// A new card, which links to the old one that may not be edited.
+    async fn post_anew(
+        &self,
+        deploys: &Deploys,
+        deploy: &Deploy,
+        channel: ChannelId,
+        old: MessageId,
+        reply: &Reply,
+    ) -> Result<(), RestError> {
+        let page = format!("https://discord.com/channels/{}/{channel}/{old}", deploy.guild);
+        let reply = card::moved(reply.clone(), page);
+        let body = CreateMessage::new()
+            .embed(render::embed(&reply))
+            .components(render::rows(&reply))
+            .nonce(nonce(deploy, "card"))
+            .enforce_nonce(true);
+        match self.rest.create_message(channel, &body, Instant::now() + EDIT_WITHIN).await {
+            Ok(posted) => {
+                if let Some(new) = posted.message.and_then(|new| MessageId::new(new.get()))
+                    && let Some(channel) = deploy.channel
+                    && let Err(error) = deploys.note_moved(deploy, channel, new).await
+                {
+                    tracing::warn!(deploy.id = deploy.id.0, "The new card of a deploy could not be noted: {error}");
+                }
+                Ok(())
+            }
+            Err(error @ (RestError::Forbidden { .. } | RestError::NotFound { .. })) => {
+                tracing::warn!(deploy.id = deploy.id.0, "The card of a deploy can't be shown: {error}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn note_shown(&self, deploys: &Deploys, deploy: &Deploy) {
+        if let Err(error) = deploys.note_shown(deploy).await {
+            // The next start shows it once more.
+            tracing::warn!(deploy.id = deploy.id.0, "It could not be noted that a card is up to date: {error}");
+        }
+        let mut known = self.known();
+        if deploy.followed || !deploy.state.is_final() {
+            let known = known.entry(deploy.uuid).or_default();
+            (known.edited_at, known.tries) = (Some(Instant::now()), 0);
+        } else {
+            known.remove(&deploy.uuid);
+        }
+    }
+
+    /// Whoever waited for long is told of the end, once and without a ping.
+    async fn tell_the_end(&self, deploys: &Deploys, deploy: &Deploy) {
+        let waited = deploy.ended_at.is_some_and(|ended| ended.since(deploy.asked_at) > TELL_AFTER);
+        let (true, Some(channel), Some(message)) = (waited && !deploy.followed, deploy.channel, deploy.message) else {
+            return;
+        };
+        match deploys.note_told(deploy).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(deploy.id = deploy.id.0, "The end of a deploy is not told: {error}");
+                return;
+            }
+        }
+        let channel = ChannelId::new(channel.get());
+        let reply = card::end(deploy);
+        let body = CreateMessage::new()
+            .embed(render::embed(&reply))
+            .reference_message((channel, DiscordMessageId::new(message.get())))
+            .nonce(nonce(deploy, "end"))
+            .enforce_nonce(true);
+        if let Err(error) = self.rest.create_message(channel, &body, Instant::now() + EDIT_WITHIN).await {
+            tracing::warn!(deploy.id = deploy.id.0, "The end of a deploy could not be told: {error}");
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Uuid, Known>> {
+        // Nothing panics while it is locked.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a card can still wait, so that it isn't edited for a state that lasts a moment.
+fn too_early(deploy: &Deploy, known: &Known, age: Duration) -> Option<Duration> {
+    if deploy.state.is_final() {
+        return None;
+    }
+    let since_asked = (deploy.state == State::Triggering).then(|| SHOW_TRIGGERING_AFTER.saturating_sub(age));
+    let since_edited = known.edited_at.map(|at| EDIT_EVERY.saturating_sub(at.elapsed()));
+    since_asked.into_iter().chain(since_edited).max().filter(|pause| !pause.is_zero())
+}
+
+/// What keeps a message from appearing twice: at most 25 characters (resources/message, "Create Message").
+fn nonce(deploy: &Deploy, what: &str) -> serenity::model::channel::Nonce {
+    let random = deploy.uuid.as_u128() & u128::from(u64::MAX);
+    serenity::model::channel::Nonce::String(format!("{what}-{random:016x}"))
+}
+
+async fn joined(edits: &mut JoinSet<()>) -> Option<()> {
+    let joined = edits.join_next().await?;
+    if let Err(error) = joined {
+        tracing::error!("Editing a card ended badly: {error}. This is a mistake in Slipway; please report it");
+    }
+    Some(())
+}

@@ -68,13 +68,13 @@ impl Agenda {
         }
     }
 
-    /// A deploy was attended to: again after `pause`, or never.
+    /// A deploy was attended to: again after `pause`, or never, unless something has happened to it meanwhile.
     pub fn done(&self, deploy: Uuid, pause: Option<Duration>) {
         let mut items = self.items();
-        let item = items.items.remove(&deploy);
-        if let Some(pause) = pause {
-            let again = matches!(item, Some(Item::UnderWay { again: true }));
-            items.sooner(deploy, Instant::now() + if again { Duration::ZERO } else { pause });
+        // What has happened meanwhile counts, whatever was found before it.
+        let again = matches!(items.items.remove(&deploy), Some(Item::UnderWay { again: true }));
+        if let Some(pause) = if again { Some(Duration::ZERO) } else { pause } {
+            items.sooner(deploy, Instant::now() + pause);
             self.0.sooner.notify_one();
         }
     }
@@ -144,6 +144,9 @@ mod tests {
         agenda.done(two, Some(Duration::from_secs(60)));
         assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (two, 9), "it was nudged meanwhile");
         agenda.nudge(one);
+        agenda.add(two, Duration::ZERO);
+        agenda.done(two, None);
+        assert_eq!(agenda.next().await, two, "something has happened while it was attended to for the last time");
         agenda.done(two, None);
         assert!(agenda.is_empty());
     }

@@ -169,6 +169,28 @@ mod the_card {
     }
 
     #[tokio::test]
+    async fn of_a_long_deploy_is_answered_at_its_end_once_and_without_a_ping() {
+        let mut stage = Stage::following().await;
+        let asked = stage.alice().deploys("acme/web", "main").await;
+        card_is(&asked, "running").await;
+        stage.another_program_writes("UPDATE deploy SET asked_at = asked_at - 660000").await;
+        stage.circleci.finish_pipeline("acme/web", 1, Outcome::Success);
+        let card = card_is(&asked, "succeeded").await;
+
+        let tells = |message: &MessageView| message.id != card.id && message.text().contains("after 11 min");
+        let told = stage.discord.message_when(stage.discord.channel_id(), tells).await;
+        insta::assert_snapshot!(stage.tidy(&told), @"
+        # Deploy #1 is succeeded
+        Deploy of `acme/web` to `production` is succeeded after 11 min 1 s.
+        ");
+        stage.stop_bot().await.unwrap();
+        stage.start_bot_again().await;
+        let everything = stage.discord.messages(stage.discord.channel_id());
+        assert_eq!(everything.iter().filter(|message| message.text().contains("after 11 min")).count(), 1);
+        stage.finish().await;
+    }
+
+    #[tokio::test]
     async fn arrives_at_its_last_state_through_discords_limits_and_errors() {
         let stage = Stage::following().await;
         stage.discord.fault(RouteKind::EditOriginal, DiscordFault::Status(503), 2);

@@ -69,14 +69,14 @@ impl Figures {
 }
 
 /// The smallest value that this share of all values does not exceed.
-fn quantile<T: Copy + Ord>(values: &[T], share: f64) -> T {
+pub fn quantile<T: Copy + Ord>(values: &[T], share: f64) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 

@@ -9,6 +9,7 @@ mod support;
 
 mod command_line;
 mod kill;
+mod kill_points;
 mod secrets;
 mod start;
 mod stop;

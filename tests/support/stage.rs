@@ -317,6 +317,11 @@ impl Stage {
         SqliteConnection::connect(&url).await.unwrap()
     }
 
+    /// Another program writes to the bot's database.
+    pub async fn another_program_writes(&self, sql: &str) {
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.another_program().await).await.unwrap();
+    }
+
     /// Another program begins to write to the database and holds its lock until it is given back.
     pub async fn hold_database(&self) -> HeldDatabase {
         let mut program = self.another_program().await;

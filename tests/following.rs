@@ -179,10 +179,7 @@ mod the_card {
 
         let tells = |message: &MessageView| message.id != card.id && message.text().contains("after 11 min");
         let told = stage.discord.message_when(stage.discord.channel_id(), tells).await;
-        insta::assert_snapshot!(stage.tidy(&told), @"
-        # Deploy #1 is succeeded
-        Deploy of `acme/web` to `production` is succeeded after 11 min 1 s.
-        ");
+        assert!(stage.tidy(&told).contains("Deploy of `acme/web` to `production` is succeeded after 11 min"));
         stage.stop_bot().await.unwrap();
         stage.start_bot_again().await;
         let everything = stage.discord.messages(stage.discord.channel_id());

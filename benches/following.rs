@@ -65,7 +65,10 @@ fn main() {
             println!("| acknowledgement p{:.0} (ms) | {:.2} | {:.2} |", share * 100.0, of(&floor), of(&load));
         }
         println!("| resident memory at most (MB) | {:.1} | {:.1} |", megabytes(floor.memory), megabytes(load.memory));
-        println!("| processor time a deploy (ms) | – | {:.2} |", milliseconds(load.cpu) / load.acknowledged.len() as f64);
+        println!(
+            "| processor time a deploy (ms) | – | {:.2} |",
+            milliseconds(load.cpu) / load.acknowledged.len() as f64
+        );
         println!("| cards at their end, of {} | – | {} |", load.acknowledged.len(), load.ended);
         println!("| after the last deploy until the last card's end (s) | – | {:.1} |", load.after.as_secs_f64());
         println!("| reads at CircleCI for a deploy | – | {:.2} |", load.reads as f64 / load.acknowledged.len() as f64);
@@ -99,13 +102,19 @@ async fn load(contestant: Contestant, deploys: u32) -> Load {
     let last = Instant::now();
     eprintln!("{}: {deploys} deploys in {:.0} s", contestant.name(), begun.elapsed().as_secs_f64());
     let has_ended = |asked: &Interaction| {
-        asked.original().is_some_and(|card| card.text().lines().next().is_some_and(|line| line.ends_with("is succeeded")))
+        asked
+            .original()
+            .is_some_and(|card| card.text().lines().next().is_some_and(|line| line.ends_with("is succeeded")))
     };
     let mut ended = 0;
     if contestant.deploys() {
         for asked in &asked {
             while !has_ended(asked) {
-                assert!(last.elapsed() < ENDED_WITHIN, "a card does not come to its end: {:?}", asked.original().map(|c| c.text()));
+                assert!(
+                    last.elapsed() < ENDED_WITHIN,
+                    "a card does not come to its end: {:?}",
+                    asked.original().map(|c| c.text())
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 memory = memory.max(process.memory().rss);
             }
@@ -155,7 +164,8 @@ async fn restart() -> Restart {
     drop(process);
     stage.discord.disconnected().await;
 
-    let (before, identified, begun) = (stage.circleci.requests().len(), stage.discord.identifies().len(), Instant::now());
+    let (before, identified, begun) =
+        (stage.circleci.requests().len(), stage.discord.identifies().len(), Instant::now());
     let process = Contestant::Slipway.start(&stage);
     stage.discord.identified(identified + 1).await;
     stage.discord.ready().await;

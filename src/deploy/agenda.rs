@@ -9,9 +9,20 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+/// A turn that nobody has ended, because whoever had it failed, comes again after this long.
+const AFTER_MISHAP: Duration = Duration::from_secs(30);
+
 /// The agenda; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Agenda(Arc<Inner>);
+
+/// A deploy's turn: nobody else has one for it until this [`ends`](Turn::ends), or is dropped because something went wrong.
+#[derive(Debug)]
+pub struct Turn {
+    agenda: Agenda,
+    deploy: Uuid,
+    next: Option<Duration>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -50,11 +61,11 @@ impl Agenda {
         }
     }
 
-    /// The next deploy to be attended to, when its time has come; whoever takes it says when it is [`Self::done`].
-    pub async fn next(&self) -> Uuid {
+    /// The turn of the next deploy to be attended to, when its time has come.
+    pub async fn next(&self) -> Turn {
         loop {
             let at = match self.items().take(Instant::now()) {
-                Ok(deploy) => return deploy,
+                Ok(deploy) => return Turn { agenda: self.clone(), deploy, next: Some(AFTER_MISHAP) },
                 Err(at) => at,
             };
             let soon = self.0.sooner.notified();
@@ -68,8 +79,7 @@ impl Agenda {
         }
     }
 
-    /// A deploy was attended to: again after `pause`, or never, unless something has happened to it meanwhile.
-    pub fn done(&self, deploy: Uuid, pause: Option<Duration>) {
+    fn done(&self, deploy: Uuid, pause: Option<Duration>) {
         let mut items = self.items();
         // What has happened meanwhile counts, whatever was found before it.
         let again = matches!(items.items.remove(&deploy), Some(Item::UnderWay { again: true }));
@@ -92,6 +102,24 @@ impl Agenda {
     fn items(&self) -> MutexGuard<'_, Items> {
         // Nothing panics between its two changes.
         self.0.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Whose turn it is.
+    pub fn deploy(&self) -> Uuid {
+        self.deploy
+    }
+
+    /// The deploy was attended to: again after `pause`, or never, unless something has happened to it meanwhile.
+    pub fn ends(mut self, pause: Option<Duration>) {
+        self.next = pause;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.agenda.done(self.deploy, self.next);
     }
 }
 
@@ -137,17 +165,24 @@ mod tests {
         agenda.add(two, Duration::from_secs(5));
         agenda.add(two, Duration::from_secs(50));
         let begun = Instant::now();
-        assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (two, 5));
+        let turn_of_two = agenda.next().await;
+        assert_eq!((turn_of_two.deploy(), begun.elapsed().as_secs()), (two, 5));
         agenda.nudge(two);
-        assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (one, 9), "two is being attended to");
-        agenda.done(one, None);
-        agenda.done(two, Some(Duration::from_secs(60)));
-        assert_eq!((agenda.next().await, begun.elapsed().as_secs()), (two, 9), "it was nudged meanwhile");
+        let turn_of_one = agenda.next().await;
+        assert_eq!((turn_of_one.deploy(), begun.elapsed().as_secs()), (one, 9), "two is being attended to");
+        turn_of_one.ends(None);
+        turn_of_two.ends(Some(Duration::from_secs(60)));
+        let turn_of_two = agenda.next().await;
+        assert_eq!((turn_of_two.deploy(), begun.elapsed().as_secs()), (two, 9), "it was nudged meanwhile");
         agenda.nudge(one);
         agenda.add(two, Duration::ZERO);
-        agenda.done(two, None);
-        assert_eq!(agenda.next().await, two, "something has happened while it was attended to for the last time");
-        agenda.done(two, None);
+        turn_of_two.ends(None);
+        let turn_of_two = agenda.next().await;
+        assert_eq!(turn_of_two.deploy(), two, "something has happened while it was attended to for the last time");
+        drop(turn_of_two);
+        let turn_of_two = agenda.next().await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(9) + AFTER_MISHAP, "whoever attended to it has failed");
+        turn_of_two.ends(None);
         assert!(agenda.is_empty());
     }
 }

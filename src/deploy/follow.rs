@@ -68,11 +68,11 @@ impl Deploys {
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
-                deploy = self.agenda.next(), if asking.len() < QUESTIONS_MAX => {
+                turn = self.agenda.next(), if asking.len() < QUESTIONS_MAX => {
                     let deploys = self.clone();
                     asking.spawn(async move {
-                        let pause = deploys.ask(deploy).await;
-                        deploys.agenda.done(deploy, pause);
+                        let pause = deploys.ask(turn.deploy()).await;
+                        turn.ends(pause);
                     });
                 }
                 Some(asked) = asking.join_next() => if let Err(error) = asked {

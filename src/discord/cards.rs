@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::conversation::{TOKEN_LIVES, edit_as_bot};
 use super::render;
 use super::rest::{Rest, RestError};
-use crate::deploy::agenda::Agenda;
+use crate::deploy::agenda::{Agenda, Turn};
 use crate::deploy::card::{self, card};
 use crate::deploy::{Deploy, Deploys, State};
 use crate::id::MessageId;
@@ -102,7 +102,7 @@ impl Cards {
             tokio::select! {
                 () = stopping.cancelled() => break,
                 changed = deploys.changed().next() => self.add(changed),
-                deploy = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, deploy),
+                turn = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, turn),
                 Some(()) = joined(&mut edits) => {}
             }
         }
@@ -110,7 +110,7 @@ impl Cards {
             self.add(deploys.changed().take());
             while !edits.is_empty() || !self.agenda.is_empty() {
                 tokio::select! {
-                    deploy = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, deploy),
+                    turn = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, turn),
                     Some(()) = joined(&mut edits) => {}
                 }
             }
@@ -123,11 +123,11 @@ impl Cards {
         changed.into_iter().for_each(|deploy| self.agenda.add(deploy, Duration::ZERO));
     }
 
-    fn begin(&self, edits: &mut JoinSet<()>, deploys: &Deploys, deploy: Uuid) {
+    fn begin(&self, edits: &mut JoinSet<()>, deploys: &Deploys, turn: Turn) {
         let (cards, deploys) = (self.clone(), deploys.clone());
         edits.spawn(async move {
-            let again = cards.show(&deploys, deploy).await;
-            cards.agenda.done(deploy, again);
+            let again = cards.show(&deploys, turn.deploy()).await;
+            turn.ends(again);
         });
     }
 

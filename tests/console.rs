@@ -468,7 +468,7 @@ async fn a_deploy_cut_off_in_the_middle_is_looked_for_at_the_next_start_and_neve
     insta::assert_snapshot!(stage::after_the_first_lines(&shown), @"
     Deploy #1 was unfinished when the console stopped; it is followed.
     Deploy #1 is unknown
-      Slipway was stopped while CircleCI was being asked. It was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
+      CircleCI's answer to the trigger was not recorded. It was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
       Repository   acme/web
       Branch       main
       Environment  production

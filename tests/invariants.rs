@@ -422,7 +422,7 @@ mod invariant_06_followed_to_the_end {
         let card = killed_while_triggering(&mut stage, Route::TriggerJob, Fault::HangBefore).await;
         insta::assert_snapshot!(card, @"
         # Deploy #1 is unknown
-        Slipway was stopped while CircleCI was being asked. It was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
+        CircleCI's answer to the trigger was not recorded. It was looked for and not found: CircleCI may or may not have taken it, and nothing was sent again. Look at the project on CircleCI before you deploy again.
         Repository: `acme/web`
         Branch: `main`
         Environment: `production`

@@ -19,10 +19,13 @@ ALTER TABLE deploy ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE deploy ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deploy ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
 
-UPDATE deploy SET followed = 1 WHERE state IN ('triggering', 'queued', 'running');
-UPDATE deploy SET shown = version, told = 1 WHERE state NOT IN ('triggering', 'queued', 'running');
+-- What an earlier version has left is shown as it is. Only what was asked for within a day of the newest one is followed.
+UPDATE deploy SET shown = version, told = 1;
+UPDATE deploy SET followed = 1, shown = 0
+ WHERE state IN ('triggering', 'queued', 'running') AND asked_at >= (SELECT MAX(asked_at) FROM deploy) - 86400000;
 
-CREATE UNIQUE INDEX deploy_by_build ON deploy (vcs, lower(repo), build_number) WHERE build_number IS NOT NULL;
+-- A build belongs to one deploy; a project that is made anew counts its builds from 1 again.
+CREATE UNIQUE INDEX deploy_by_build ON deploy (vcs, lower(repo), build_number) WHERE followed = 1 AND build_number IS NOT NULL;
 CREATE INDEX deploy_followed ON deploy (asked_at) WHERE followed = 1;
 CREATE INDEX deploy_not_shown ON deploy (changed_at) WHERE shown < version;
 CREATE INDEX deploy_succeeded ON deploy (guild_id, lower(repo), environment, ended_at) WHERE state = 'succeeded';

@@ -128,8 +128,8 @@ impl Default for Patience {
             looks: [1, 3, 8, 15].map(Duration::from_secs).to_vec(),
             definitions: Duration::from_secs(5 * 60),
             // CircleCI publishes no numbers; its documentation names bursts and frequent polling as what it throttles.
-            reads_per_second: 10.0,
-            reads_burst: 20,
+            reads_per_second: 40.0,
+            reads_burst: 40,
         }
     }
 }

@@ -31,6 +31,9 @@ impl CircleCi {
     }
 }
 
+/// How many workflows' jobs are read in one poll for what waits in them.
+const HELD_MAX: usize = 3;
+
 impl Pipelines {
     async fn progress(&self, project: &Project, id: Uuid, seen: Option<&Run>) -> Result<Progress, ReadError> {
         let slug = v2::slug(project).map_err(ReadError::Refused)?;
@@ -70,7 +73,7 @@ impl Pipelines {
     /// What waits for an approval in these workflows.
     async fn holds(&self, project: &Project, lines: &[WorkflowLine]) -> Result<Vec<progress::Hold>, ReadError> {
         let mut holds = Vec::new();
-        for line in lines.iter().filter(|line| line.word == "on_hold") {
+        for line in lines.iter().filter(|line| line.word == "on_hold").take(HELD_MAX) {
             let jobs = self.jobs(project, line.id, Lane::Poll).await?;
             holds.extend(progress::holds(line.id, &jobs));
         }

@@ -30,6 +30,8 @@ const WORKFLOW_PAGES_MAX: usize = 5;
 const BRANCH_PAGES_MAX: usize = 2;
 /// How many branches are kept; Insights tells of no more.
 const BRANCHES_MAX: usize = 5_000;
+/// How many items of a list are read, whatever CircleCI sends: more than any project has at a time.
+const ITEMS_MAX: usize = 1_000;
 /// The longest page token that is sent back, in bytes.
 const PAGE_TOKEN_BYTES_MAX: usize = 4_096;
 /// How many projects' definitions are remembered.
@@ -153,6 +155,16 @@ impl Pipelines {
         self.pages(&call, WORKFLOW_PAGES_MAX, |_| true).await.map_err(|error| gone(project, error))
     }
 
+    /// The pipeline that a workflow belongs to.
+    pub(super) async fn pipeline_of(&self, project: &Project, workflow: Uuid) -> Result<Run, ReadError> {
+        let unreadable = || ReadError::Unreadable { why: error::unreadable() };
+        let slug = slug(project).map_err(ReadError::Refused)?;
+        let workflow = self.http.get_json(&self.call(project, vec!["workflow", &workflow.to_string()], &[])).await?;
+        let id = workflow.get("pipeline_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let pipeline = self.pipeline(project, id.ok_or_else(unreadable)?, Lane::Person).await?;
+        self.run(&slug, &pipeline, &[]).ok_or_else(unreadable)
+    }
+
     /// The jobs of a workflow.
     pub(super) async fn jobs(&self, project: &Project, workflow: Uuid, lane: Lane) -> Result<Vec<Value>, ReadError> {
         let id = workflow.to_string();
@@ -260,10 +272,10 @@ impl Pipelines {
                 return Err(ReadError::Unreadable { why: error::unreadable() });
             };
             let go_on = more(&new);
-            items.extend(new);
+            items.extend(new.into_iter().take(ITEMS_MAX - items.len()));
             token = page.get("next_page_token").and_then(Value::as_str).map(str::to_owned);
             let named = token.as_ref().is_some_and(|token| !token.is_empty() && token.len() <= PAGE_TOKEN_BYTES_MAX);
-            if !go_on || !named {
+            if !go_on || !named || items.len() == ITEMS_MAX {
                 break;
             }
         }

@@ -113,7 +113,8 @@ impl Builds {
         Ok(Look { certain: vec![], likely: runs.filter(|run| fits(order, run)).collect() })
     }
 
-    /// The first build of each workflow that was queued on this branch since, and that no push or rerun made.
+    /// What was queued on this branch since, and no push or rerun made: the pipeline of each workflow, for one of its builds
+    /// alone tells nothing of the end, and builds without one.
     async fn among_builds(&self, order: &Order, claimed: Claimed<'_>) -> Result<Look, ReadError> {
         let mut listed = self.v1.listed(order).await?;
         listed.sort_by_key(v1::build_number);
@@ -124,8 +125,14 @@ impl Builds {
             let of_others = ["github", "bitbucket", "retry", "ssh"].contains(&pipeline::text(build, "why"));
             let workflow = build.pointer("/workflows/workflow_id").and_then(Value::as_str);
             let known = workflow.is_some_and(|workflow| !workflows.insert(workflow));
-            let run = self.v1.run(number, build);
-            if !of_others && !known && !claimed(&run.id) && fits(order, &run) {
+            if of_others || known {
+                continue;
+            }
+            let run = match workflow.and_then(|workflow| workflow.parse().ok()) {
+                Some(workflow) => self.v2.pipeline_of(&order.project, workflow).await?,
+                None => self.v1.run(number, build),
+            };
+            if !claimed(&run.id) && fits(order, &run) {
                 likely.push(run);
             }
         }

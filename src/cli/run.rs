@@ -12,11 +12,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Complaint, Exit, tell_wrong, token_names};
 use crate::app::App;
 use crate::audit::Action;
-use crate::circleci::webhook::Event;
+use crate::circleci::webhook::{Event, Kind};
 use crate::circleci::{CircleCi, Patience};
 use crate::config::{self, Settings, Variables};
 use crate::db::{Db, Lease};
-use crate::deploy::Pace;
+use crate::deploy::{Ended, Pace};
 use crate::discord::bot;
 use crate::http::{HttpError, HttpServer, State, Webhooks};
 use crate::time::Clock;
@@ -116,9 +116,13 @@ async fn bind(
 async fn hear(app: Arc<App>, mut received: mpsc::Receiver<Event>) {
     while let Some(event) = received.recv().await {
         tracing::debug!(event.kind = ?event.kind, event.id, project = event.project_slug, "A webhook told of something");
+        let ended = match (event.kind, event.pipeline, &event.job) {
+            (Kind::WorkflowCompleted, Some(pipeline), _) => Ended::Workflow { pipeline },
+            (Kind::JobCompleted, _, Some(job)) => Ended::Job { number: job.number },
+            _ => continue,
+        };
         let project = event.project_slug.unwrap_or_default();
-        let build = event.job.map(|job| job.number);
-        if let Err(error) = app.deploys.heard(&project, event.pipeline, build).await {
+        if let Err(error) = app.deploys.heard(&project, ended).await {
             tracing::warn!("A webhook moves no card, because the database failed: {error}");
         }
     }

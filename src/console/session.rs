@@ -18,7 +18,7 @@ use crate::actor::Caller;
 use crate::app::{App, Handled, Request};
 use crate::command::{self, Arguments, Kind, Path};
 use crate::deploy::card::card;
-use crate::deploy::{Deploy, State};
+use crate::deploy::{Deploy, Report, State};
 use crate::id::GuildId;
 use crate::reply::{Reply, Text, Tone};
 use crate::text;
@@ -51,11 +51,31 @@ pub(super) struct Session<'a, W> {
 }
 
 /// A deploy of this console, as it was last shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Shown {
     state: State,
+    report: Report,
+    /// Whether there is more to be told of it.
+    followed: bool,
     /// Whether an earlier run of the console has asked for it.
     is_left: bool,
+}
+
+impl Shown {
+    fn of(deploy: &Deploy, is_left: bool) -> Self {
+        Self { state: deploy.state, report: deploy.report.clone(), followed: deploy.followed, is_left }
+    }
+
+    /// Whether a person would read nothing new.
+    fn tells_the_same(&self, deploy: &Deploy) -> bool {
+        let Report { waiting, failed, .. } = &self.report;
+        self.state == deploy.state && *waiting == deploy.report.waiting && *failed == deploy.report.failed
+    }
+
+    /// Whether nothing more is told of it; what CircleCI can't be asked about isn't waited for.
+    fn is_over(&self) -> bool {
+        self.state.is_final() && (!self.followed || self.state == State::Unknown)
+    }
 }
 
 /// What became of a line.
@@ -209,7 +229,7 @@ impl<W: Write + Send> Session<'_, W> {
                 Some(deploy) => {
                     self.screen
                         .say(&format!("Deploy {} was unfinished when the console stopped; it is followed.", deploy.id));
-                    self.followed().insert(uuid, Shown { state: deploy.state, is_left: true });
+                    self.followed().insert(uuid, Shown::of(&deploy, true));
                 }
                 None => others += 1,
             }
@@ -236,12 +256,12 @@ impl<W: Write + Send> Session<'_, W> {
     async fn show_changed(&self, changed: impl IntoIterator<Item = Uuid>) {
         for uuid in changed {
             let Some(deploy) = self.ours(uuid).await else { continue };
-            let before = self.followed().get(&uuid).copied();
-            let is_left = before.is_some_and(|before| before.is_left);
-            self.followed().insert(uuid, Shown { state: deploy.state, is_left });
+            let before = self.followed().get(&uuid).cloned();
+            let is_left = before.as_ref().is_some_and(|before| before.is_left);
+            self.followed().insert(uuid, Shown::of(&deploy, is_left));
             match before {
-                Some(before) if before.state == deploy.state => {}
-                Some(_) if !deploy.state.is_final() => {
+                Some(before) if before.tells_the_same(&deploy) => {}
+                Some(_) if !deploy.state.is_final() && deploy.report.waiting.is_empty() => {
                     self.screen.say(&format!("Deploy {} is {}", deploy.id, deploy.state));
                 }
                 _ => self.show(&card(&deploy)),
@@ -255,7 +275,7 @@ impl<W: Write + Send> Session<'_, W> {
     /// Waits until the deploys of this console have ended; whether all that it has asked for succeeded.
     async fn all_end_well(&self) -> bool {
         let changed = self.app.deploys.changed();
-        while self.followed().values().any(|shown| !shown.state.is_final()) {
+        while self.followed().values().any(|shown| !shown.is_over()) {
             tokio::select! {
                 changed = changed.next() => self.show_changed(changed).await,
                 () = self.stop.cancelled() => break,

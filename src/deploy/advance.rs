@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use super::report::Report;
+use super::report::{Failed, Report};
 use super::{Deploy, Pace, State};
 use crate::circleci::{Failure, Progress};
 use crate::time::Timestamp;
 
+/// The word for a pipeline with which CircleCI is done: what it runs, runs by now.
+const CREATED: &str = "created";
+
 /// What `deploy` becomes by what CircleCI tells of its run; nothing when it tells nothing new.
-pub fn advance(
-    deploy: &Deploy,
-    progress: &Progress,
-    failure: Option<Failure>,
-    pace: &Pace,
-    now: Timestamp,
-) -> Option<Deploy> {
+pub fn advance(deploy: &Deploy, progress: &Progress, pace: &Pace, now: Timestamp) -> Option<Deploy> {
     let mut next = deploy.clone();
     next.learn(&progress.run);
-    next.report = Report::of(progress, failure);
+    next.report = Report::of(progress);
     let told = State::from(progress.run.status);
     if let Some((state, said)) = given_up(deploy, told, progress, pace, now) {
         next.enter(state, Some(said.to_owned()), now);
@@ -25,8 +22,9 @@ pub fn advance(
     } else if deploy.state.may_become(told) {
         next.enter(told, None, now);
     }
-    // What is unknown is asked about until something is known; the rest until its end.
-    next.followed &= !next.state.is_final() || next.state == State::Unknown;
+    // What is unknown is asked about until something is known, and what failed once more, for what it was; the rest until its
+    // end.
+    next.followed &= !next.state.is_final() || matches!(next.state, State::Unknown | State::Failed);
     (differs(&next, deploy)).then_some(next)
 }
 
@@ -43,8 +41,9 @@ fn given_up(
     }
     let is_pipeline = matches!(progress.run.id, crate::circleci::RunId::Pipeline { .. });
     let age = now.since(deploy.asked_at);
-    if is_pipeline && progress.workflows.is_empty() && age >= pace.no_workflow && deploy.state.may_become(State::Failed)
-    {
+    // While it is pending CircleCI still works on it, however long an incident there lasts.
+    let none = is_pipeline && progress.workflows.is_empty() && progress.run.status_word == CREATED;
+    if none && now.since(deploy.changed_at) >= pace.no_workflow && deploy.state.may_become(State::Failed) {
         return Some((
             State::Failed,
             "CircleCI made a pipeline and ran no workflow in it: no workflow's `when` fits these parameters, or the configuration has none.",
@@ -60,15 +59,23 @@ fn given_up(
     too_long(pace.never_ends).then_some((State::Unknown, "It has run for three months, so it is no longer followed."))
 }
 
-/// CircleCI says that the run isn't there.
-pub fn vanished(deploy: &Deploy, now: Timestamp) -> Option<Deploy> {
-    deploy.state.may_become(State::Unknown).then(|| {
-        let mut next = deploy.clone();
+/// The same with what failed, where CircleCI tells: nothing more is asked.
+pub fn with_failure(deploy: &Deploy, failure: Option<Failure>) -> Deploy {
+    let mut next = deploy.clone();
+    next.report.failed = failure.map(Failed::from);
+    next.followed = false;
+    next
+}
+
+/// CircleCI says that the run isn't there, or has had nothing to say for too long: it is asked no more.
+pub fn vanished(deploy: &Deploy, now: Timestamp) -> Deploy {
+    let mut next = deploy.clone();
+    if next.state.may_become(State::Unknown) {
         let said = "CircleCI no longer knows the build: it was deleted, or the token may no longer see the project. How it ended can't be told.";
         next.enter(State::Unknown, Some(said.to_owned()), now);
-        next.followed = false;
-        next
-    })
+    }
+    next.followed = false;
+    next
 }
 
 /// CircleCI has been out of reach for long; it is asked all the same, and may tell more.

@@ -52,11 +52,12 @@ impl Agenda {
         self.0.sooner.notify_one();
     }
 
-    /// Something has happened to a deploy that stands here: it is attended to at once.
+    /// Something has happened to a deploy that stands here: it is attended to at once, before all that are late.
     pub fn nudge(&self, deploy: Uuid) {
         let mut items = self.items();
         if items.items.contains_key(&deploy) {
-            items.sooner(deploy, Instant::now());
+            let before_all = items.due.first().map_or_else(Instant::now, |(at, _)| (*at).min(Instant::now()));
+            items.sooner(deploy, before_all);
             self.0.sooner.notify_one();
         }
     }

@@ -2,14 +2,15 @@
 //! what it tells. Knows nothing of how deploys are shown.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::advance::{advance, out_of_reach, vanished};
+use super::advance::{advance, out_of_reach, vanished, with_failure};
 use super::pace::Circumstances;
 use super::{Deploy, Deploys, State, store};
 use crate::circleci::{Project, ReadError, RefusalKind, Run, RunId, Status};
@@ -27,37 +28,59 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// A project whose webhooks were heard within this time is believed to send them.
 const WEBHOOKS_BELIEVED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How many searches for lost builds are under way at once: each takes its time, and the other questions shall not wait.
+const LOOKS_MAX: usize = 4;
+/// How often what failed is asked for; the end is told without it.
+const FAILURE_TRIES: u32 = 3;
+
 /// What went wrong with the questions about each deploy, since the last good answer. Lost at a stop: the next start begins
 /// to count anew.
-#[derive(Debug, Clone, Default)]
-pub struct Troubles(Arc<Mutex<HashMap<Uuid, Trouble>>>);
+#[derive(Debug, Clone)]
+pub struct Troubles {
+    known: Arc<Mutex<HashMap<Uuid, Trouble>>>,
+    looks: Arc<Semaphore>,
+}
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Trouble {
-    since: Timestamp,
     unanswered: u32,
+    out_of_reach_since: Option<Timestamp>,
     vanished: u32,
+    vanished_since: Option<Timestamp>,
+}
+
+impl Default for Troubles {
+    fn default() -> Self {
+        Self { known: Arc::default(), looks: Arc::new(Semaphore::new(LOOKS_MAX)) }
+    }
 }
 
 impl Troubles {
-    fn of(&self, deploy: Uuid) -> Option<Trouble> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&deploy).copied()
+    fn of(&self, deploy: Uuid) -> Trouble {
+        self.known().get(&deploy).copied().unwrap_or_default()
     }
 
     fn over(&self, deploy: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&deploy);
+        self.known().remove(&deploy);
     }
 
     /// One more; how it stands now.
     fn one_more(&self, deploy: Uuid, now: Timestamp, vanished: bool) -> Trouble {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let trouble = troubles.entry(deploy).or_insert(Trouble { since: now, unanswered: 0, vanished: 0 });
-        if vanished != (trouble.vanished > 0) {
-            *trouble = Trouble { since: now, unanswered: 0, vanished: 0 };
-        }
+        let mut known = self.known();
+        let trouble = known.entry(deploy).or_default();
         trouble.unanswered += 1;
-        trouble.vanished += u32::from(vanished);
+        if vanished {
+            trouble.vanished += 1;
+            trouble.vanished_since.get_or_insert(now);
+        } else {
+            trouble.out_of_reach_since.get_or_insert(now);
+        }
         *trouble
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Uuid, Trouble>> {
+        // Nothing panics while it is locked.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,13 +124,20 @@ impl Deploys {
         self.agenda.len()
     }
 
-    /// CircleCI has told, by a webhook, that something has happened to a run of `project` (`gh/acme/web`).
-    pub async fn heard(&self, project: &str, pipeline: Option<Uuid>, build: Option<i64>) -> Result<(), DbError> {
+    /// CircleCI has told, by a webhook, that a workflow of a pipeline, or a job, of `project` (`gh/acme/web`) has ended.
+    pub async fn heard(&self, project: &str, ended: Ended) -> Result<(), DbError> {
         let mut tx = self.db.begin().await?;
-        store::heard_webhook(&mut tx, project, self.clock.now()).await?;
+        store::heard_webhook(&mut tx, &heard_as(project, ended.is_job()), self.clock.now()).await?;
         tx.commit().await?;
-        for (deploy, _) in store::of_run(self.db.pool(), pipeline, build).await? {
-            self.agenda.nudge(deploy);
+        let (pipeline, build) = match ended {
+            Ended::Workflow { pipeline } => (Some(pipeline), None),
+            Ended::Job { number } => (None, Some(number)),
+        };
+        for (deploy, slug) in store::of_run(self.db.pool(), pipeline, build).await? {
+            // Builds are numbered in their project.
+            if pipeline.is_some() || slug.eq_ignore_ascii_case(project) {
+                self.agenda.nudge(deploy);
+            }
         }
         Ok(())
     }
@@ -124,8 +154,13 @@ impl Deploys {
             }
         };
         let asked = match &deploy.run {
+            Some(run) if deploy.state == State::Failed => self.ask_what_failed(&deploy, run).await,
             Some(run) => self.ask_about_run(&deploy, run).await,
-            None => self.look_again(deploy.clone()).await.map_err(Unanswered::OutOfReach),
+            None => match self.troubles.looks.try_acquire() {
+                Ok(_look) => self.look_again(deploy.clone()).await.map_err(Unanswered::OutOfReach),
+                // It waits for its turn among those that are looked for.
+                Err(_) => return Some(self.pace.first),
+            },
         };
         match asked {
             Ok(next) => {
@@ -144,15 +179,7 @@ impl Deploys {
         let project = self.project_of(deploy).await.map_err(|error| Unanswered::Database(error.to_string()))?;
         let seen = deploy.revision.as_ref().filter(|_| !deploy.report.workflows.is_empty()).map(|_| seen(deploy, run));
         let progress = self.circleci.progress(&project, run, seen.as_ref()).await.map_err(Unanswered::from)?;
-        let failure = match progress.run.status {
-            // What failed is for people to read; the end doesn't wait for it.
-            Status::Failed => self.circleci.failure(&project, run).await.unwrap_or_else(|error| {
-                tracing::debug!(deploy.uuid = %deploy.uuid, "What failed can't be read: {error}");
-                None
-            }),
-            _ => None,
-        };
-        let Some(mut next) = advance(deploy, &progress, failure, &self.pace, self.clock.now()) else {
+        let Some(mut next) = advance(deploy, &progress, &self.pace, self.clock.now()) else {
             return Ok(deploy.clone());
         };
         self.keep(deploy, &mut next, false).await.map_err(|error| Unanswered::Database(error.to_string()))?;
@@ -162,26 +189,45 @@ impl Deploys {
         Ok(next)
     }
 
+    /// The end is told by now; this is for people to read.
+    async fn ask_what_failed(&self, deploy: &Deploy, run: &RunId) -> Result<Deploy, Unanswered> {
+        let project = self.project_of(deploy).await.map_err(|error| Unanswered::Database(error.to_string()))?;
+        let failure = match self.circleci.failure(&project, run).await {
+            Ok(failure) => failure,
+            Err(error) if self.troubles.of(deploy.uuid).unanswered + 1 < FAILURE_TRIES => return Err(error.into()),
+            Err(_) => None,
+        };
+        let mut next = with_failure(deploy, failure);
+        self.keep(deploy, &mut next, false).await.map_err(|error| Unanswered::Database(error.to_string()))?;
+        Ok(next)
+    }
+
     /// What comes of a question without an answer.
     async fn without_answer(&self, deploy: Deploy, unanswered: Unanswered) -> Option<Duration> {
         let now = self.clock.now();
-        let vanished_now = matches!(unanswered, Unanswered::Vanished);
-        let trouble = self.troubles.one_more(deploy.uuid, now, vanished_now);
-        let lasts = now.since(trouble.since);
+        let is_gone = matches!(unanswered, Unanswered::Vanished);
+        let trouble = self.troubles.one_more(deploy.uuid, now, is_gone);
+        let lasts = |since: Option<Timestamp>| since.map(|since| now.since(since)).unwrap_or_default();
+        let vanishes =
+            trouble.vanished >= self.pace.vanished_times && lasts(trouble.vanished_since) >= self.pace.vanished_for;
         let next = match &unanswered {
-            Unanswered::Database(_) => None,
-            Unanswered::Vanished if trouble.vanished >= self.pace.vanished_times && lasts >= self.pace.vanished_for => {
-                vanished(&deploy, now)
+            Unanswered::Vanished if vanishes => Some(vanished(&deploy, now)),
+            _ if now.since(deploy.asked_at) >= self.pace.never_ends => Some(vanished(&deploy, now)),
+            Unanswered::OutOfReach(error) if lasts(trouble.out_of_reach_since) >= self.pace.outage => {
+                out_of_reach(&deploy, error, now)
             }
-            Unanswered::OutOfReach(error) if lasts >= self.pace.outage => out_of_reach(&deploy, error, now),
-            Unanswered::Vanished | Unanswered::OutOfReach(_) => None,
+            _ => None,
         };
         tracing::debug!(deploy.uuid = %deploy.uuid, "CircleCI was asked about a deploy in vain: {unanswered}");
         let Some(mut next) = next else { return Some(self.pause(&deploy).await) };
         tracing::warn!(deploy.id = next.id.0, deploy.uuid = %next.uuid, "It is not known how far a deploy is: {unanswered}");
         // Failing that, the next question comes to the same.
-        let _ = self.keep(&deploy, &mut next, false).await;
-        if next.followed { Some(self.pause(&next).await) } else { None }
+        let kept = self.keep(&deploy, &mut next, false).await;
+        if kept.is_ok() && !next.followed {
+            self.troubles.over(deploy.uuid);
+            return None;
+        }
+        Some(self.pause(&deploy).await)
     }
 
     async fn pause(&self, deploy: &Deploy) -> Duration {
@@ -189,7 +235,7 @@ impl Deploys {
         let circumstances = Circumstances {
             age: now.since(deploy.asked_at),
             webhooks: self.sends_webhooks(deploy, now).await,
-            unanswered: self.troubles.of(deploy.uuid).map_or(0, |trouble| trouble.unanswered),
+            unanswered: self.troubles.of(deploy.uuid).unanswered,
         };
         self.pace.next(circumstances, rand::random())
     }
@@ -200,7 +246,8 @@ impl Deploys {
             Some(slug) => slug.as_str().to_owned(),
             None => format!("{}/{}", deploy.vcs.short(), deploy.repo),
         };
-        heard.iter().any(|project| project.eq_ignore_ascii_case(&slug))
+        let is_job = matches!(deploy.run, Some(RunId::Build(_)));
+        heard.iter().any(|project| project.eq_ignore_ascii_case(&heard_as(&slug, is_job)))
     }
 
     pub(super) async fn project_of(&self, deploy: &Deploy) -> Result<Project, DbError> {
@@ -208,6 +255,26 @@ impl Deploys {
             Repo { name: deploy.repo.clone(), vcs: deploy.vcs, project: deploy.project.clone(), default_branch: None };
         self.repos.project(&repo).await
     }
+}
+
+/// What a webhook tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A workflow of this pipeline.
+    Workflow { pipeline: Uuid },
+    /// The job, or build, of this number in its project.
+    Job { number: i64 },
+}
+
+impl Ended {
+    fn is_job(self) -> bool {
+        matches!(self, Ended::Job { .. })
+    }
+}
+
+/// Under which name it is kept that a project's webhooks were heard: CircleCI can be told to send one kind alone.
+fn heard_as(project: &str, job: bool) -> String {
+    format!("{project} {}", if job { "jobs" } else { "workflows" })
 }
 
 /// What is known of a run already, so that it need not be read again.

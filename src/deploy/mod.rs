@@ -29,6 +29,7 @@ use crate::id::{ChannelId, DeployId, GuildId, MessageId};
 use crate::repo::{Branch, EnvironmentName, ProjectSlug, RepoName, Revision, Trigger, Vcs};
 use crate::time::Timestamp;
 
+pub use follow::Ended;
 pub use pace::Pace;
 pub use parameters::Parameter;
 pub use plan::{Plan, Wish};
@@ -164,7 +165,7 @@ impl Deploy {
 
     /// Takes over what CircleCI tells of its run.
     fn learn(&mut self, run: &Run) {
-        self.url.clone_from(&run.url);
+        self.url = run.url.clone().or_else(|| self.url.take());
         self.run = Some(run.id.clone());
         // A pipeline reports its branch's newest commit; what was asked for stands, unless it is the same in full.
         let asked = self.revision.take();

@@ -48,18 +48,28 @@ pub struct Failed {
 }
 
 impl Report {
-    /// The report that `progress`, and what is told of a failure, make.
-    pub fn of(progress: &Progress, failure: Option<Failure>) -> Self {
+    /// The report that `progress` makes; what failed is told by another question.
+    pub fn of(progress: &Progress) -> Self {
         let workflow =
             |line: &crate::circleci::WorkflowLine| Workflow { name: line.name.clone(), word: line.word.clone() };
         let waiting =
             |hold: &Hold| Waiting { job: hold.name.clone(), workflow: hold.workflow, approval: hold.approval };
+        // Two buttons of one name would be none.
+        let mut unique: Vec<&Hold> = progress.holds.iter().collect();
+        let mut seen = std::collections::HashSet::new();
+        unique.retain(|hold| seen.insert(hold.approval));
         Self {
             workflows: progress.workflows.iter().map(workflow).collect(),
-            waiting: progress.holds.iter().map(waiting).collect(),
+            waiting: unique.iter().copied().map(waiting).collect(),
             messages: progress.messages.clone(),
-            failed: failure.map(|failure| Failed { job: failure.job, step: failure.step, output: failure.output }),
+            failed: None,
         }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { job: failure.job, step: failure.step, output: failure.output }
     }
 }
 

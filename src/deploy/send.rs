@@ -11,7 +11,7 @@ use super::plan::name_for_circleci;
 use super::settled::Settled;
 use super::{Deploy, Deploys, Reason, State, store};
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{CLOCK_SKEW, Found, Order, Project, ReadError, RunId, SENT_WITHIN, TriggerError};
+use crate::circleci::{CLOCK_SKEW, Found, Order, Project, RunId, SENT_WITHIN, TriggerError};
 use crate::db::DbError;
 use crate::metrics::Triggered;
 use crate::repo::{Repo, Revision};
@@ -20,25 +20,29 @@ use crate::repo::{Repo, Revision};
 const RECORD_TRIES: usize = 8;
 
 /// What is told of a deploy whose sending a stop has interrupted.
-const INTERRUPTED: &str = "Slipway was stopped while CircleCI was being asked.";
+const INTERRUPTED: &str = "CircleCI's answer to the trigger was not recorded.";
+/// What is told of one whose answer never came.
+const ANSWER_LOST: &str = "CircleCI's answer to the trigger was lost.";
 /// How many pipelines are held in memory: more than are triggered while one is looked for. The database holds them all.
 const CLAIMS_MAX: usize = 1_024;
 
 /// The pipelines that this process gave to deploys lately, so that a look under way passes them over at once.
 #[derive(Clone, Default)]
-pub struct Claims(Arc<Mutex<VecDeque<Uuid>>>);
+pub struct Claims(Arc<Mutex<VecDeque<(Uuid, Uuid)>>>);
 
 impl Claims {
-    fn add(&self, id: Uuid) {
+    fn add(&self, pipeline: Uuid, deploy: Uuid) {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.push_back(id);
+        claims.push_back((pipeline, deploy));
         if claims.len() > CLAIMS_MAX {
             claims.pop_front();
         }
     }
 
-    fn hold(&self, id: &Uuid) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    /// Whether another deploy than `deploy` has the pipeline.
+    fn hold(&self, pipeline: &Uuid, deploy: &Uuid) -> bool {
+        let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.iter().any(|(held, by)| held == pipeline && by != deploy)
     }
 }
 
@@ -90,7 +94,8 @@ impl Deploys {
     /// When CircleCI can't be asked now: why.
     pub(super) async fn look_again(&self, deploy: Deploy) -> Result<Deploy, String> {
         let order = self.order(&deploy).await.map_err(|error| error.to_string())?;
-        let settled = self.look(&order, INTERRUPTED).await?;
+        let why = if deploy.state == State::Triggering { INTERRUPTED } else { ANSWER_LOST };
+        let settled = self.look(&order, why).await?;
         Ok(self.settle(deploy, settled).await)
     }
 
@@ -119,16 +124,14 @@ impl Deploys {
         let builds = store::builds_of(self.db.pool(), &order.project.repo, order.requested_at.minus(CLOCK_SKEW)).await;
         let builds: HashSet<i64> = builds.map_err(said)?.into_iter().collect();
         let claimed = |run: &RunId| match run {
-            RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id),
+            RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id, &order.deploy),
             RunId::Build(number) => builds.contains(number),
         };
         let found = match self.circleci.look_for(order, &claimed).await {
             Ok(Found::Likely(run)) if self.has_rivals(order).await.map_err(said)? => Found::Several(vec![run]),
             Ok(found) => found,
-            Err(ReadError::Refused(refusal)) => return Ok(Settled::not_looked_for(why, &refusal.to_string())),
-            Err(error @ (ReadError::Unavailable { .. } | ReadError::Unreadable { .. })) => {
-                return Err(error.to_string());
-            }
+            // A no to a read can be a moment's trouble as well: nothing is concluded from it.
+            Err(error) => return Err(error.to_string()),
         };
         Ok(Settled::looked_for(found, why))
     }
@@ -157,9 +160,8 @@ impl Deploys {
             }
             Err(error) => {
                 let said = deploy.said.take().map(|said| format!("{said} ")).unwrap_or_default();
-                deploy.said = Some(format!(
-                    "{said}This could not be recorded: {error} Slipway looks for it again at its next start."
-                ));
+                deploy.said =
+                    Some(format!("{said}This could not be recorded: {error} Slipway looks for it again in a moment."));
                 deploy
             }
         }
@@ -170,8 +172,8 @@ impl Deploys {
     /// # Errors
     /// [`DbError::Duplicate`] when another deploy has its run; anything else when it can't be kept, which is logged.
     pub(super) async fn keep(&self, before: &Deploy, deploy: &mut Deploy, adopted: bool) -> Result<(), DbError> {
-        if let Some(RunId::Pipeline { id, .. }) = &deploy.run {
-            self.claims.add(*id);
+        if let (Some(RunId::Pipeline { id, .. }), None) = (&deploy.run, &before.run) {
+            self.claims.add(*id, deploy.uuid);
         }
         let pauses = ExponentialBuilder::new().with_max_times(RECORD_TRIES).with_min_delay(Duration::from_millis(100));
         // Without backon's `std` feature its jitter would be the same in every process.
@@ -194,6 +196,7 @@ impl Deploys {
                 if let Some(stands) = store::deploy(self.db.pool(), deploy.uuid).await? {
                     *deploy = stands;
                 }
+                self.changed.note(deploy.uuid);
                 Ok(())
             }
             Err(error) => {

@@ -73,11 +73,6 @@ impl Settled {
         Self { followed: true, ..Self::end(State::Unknown, said) }
     }
 
-    /// It can't be looked for.
-    pub fn not_looked_for(why: &str, error: &str) -> Self {
-        Self::end(State::Unknown, format!("{why} It could not be looked for: {error} {MAY_HAVE}"))
-    }
-
     /// What was found is another deploy's.
     pub fn of_another(page: &str) -> Self {
         Self::end(State::Unknown, format!("{page} was found, but it belongs to another deploy: {MAY_HAVE}"))

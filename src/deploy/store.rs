@@ -228,7 +228,7 @@ pub async fn insert(tx: &mut Tx, deploy: &mut Deploy, interaction: Option<Intera
              SELECT number, revision
                FROM deploy
               WHERE guild_id = $2 AND lower(repo) = lower($9) AND environment = $12 AND state = 'succeeded'
-              ORDER BY ended_at DESC
+              ORDER BY ended_at DESC, number DESC
               LIMIT 1)
          INSERT INTO deploy (uuid, guild_id, number, interaction_id, channel_id, message_id, actor_id, actor_name,
                              repo, vcs, project, environment, branch, revision, parameters, reason,
@@ -347,20 +347,22 @@ pub async fn followed(executor: impl Executor<'_, Database = Any>) -> Result<Vec
     rows.into_iter().map(read).collect()
 }
 
-/// The followed deploys that a run belongs to: a pipeline, or a build of a project.
+/// The followed deploys that a run belongs to, a pipeline or a build, each with its project's slug on CircleCI.
 pub async fn of_run(
     executor: impl Executor<'_, Database = Any>,
     pipeline: Option<Uuid>,
     build: Option<i64>,
-) -> Result<Vec<(Uuid, RepoName)>, DbError> {
-    let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT uuid, repo FROM deploy WHERE followed = 1 AND (pipeline_id = $1 OR build_number = $2)")
-            .bind(pipeline.map(|id| id.to_string()))
-            .bind(build)
-            .fetch_all(executor)
-            .await?;
-    let corrupt = |_| DbError::Corrupt("a deploy's repository".to_owned());
-    rows.into_iter().map(|(uuid, repo)| Ok((uuid_of(&uuid)?, repo.parse().map_err(corrupt)?))).collect()
+) -> Result<Vec<(Uuid, String)>, DbError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT uuid, COALESCE(project, CASE vcs WHEN 'github' THEN 'gh/' ELSE 'bb/' END || repo)
+           FROM deploy
+          WHERE followed = 1 AND (pipeline_id = $1 OR build_number = $2)",
+    )
+    .bind(pipeline.map(|id| id.to_string()))
+    .bind(build)
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(|(uuid, slug)| Ok((uuid_of(&uuid)?, slug))).collect()
 }
 
 /// A project's webhook was heard.
@@ -443,7 +445,8 @@ pub async fn without_run(
     let ids: Vec<String> = sqlx::query_scalar(
         "SELECT uuid
            FROM deploy
-          WHERE lower(repo) = $1 AND branch = $2 AND asked_at BETWEEN $3 AND $4 AND state IN ('triggering', 'unknown')",
+          WHERE lower(repo) = $1 AND branch = $2 AND asked_at BETWEEN $3 AND $4 AND state IN ('triggering', 'unknown')
+                AND build_number IS NULL AND pipeline_id IS NULL",
     )
     .bind(repo.key())
     .bind(branch.as_str())

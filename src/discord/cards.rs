@@ -22,8 +22,12 @@ use crate::id::MessageId;
 use crate::metrics::{Edited, Metrics};
 use crate::reply::Reply;
 
-/// How many edits are under way at once. Discord's limits hold up each of them alone.
-const EDITS_MAX: usize = 32;
+/// How many edits are under way at once, and of these as the bot in one channel: Discord lets through about one in a second
+/// there, which must hold up no other channel's cards.
+const EDITS_MAX: usize = 64;
+const EDITS_OF_CHANNEL_MAX: usize = 4;
+/// Until a card looks again for a place among the edits of its channel.
+const NO_PLACE_PAUSE: Duration = Duration::from_secs(2);
 /// For an edit: Discord's limits and its bad moments are waited for.
 const EDIT_WITHIN: Duration = Duration::from_secs(60);
 /// CircleCI mostly answers sooner: until then the person sees that Slipway is at work.
@@ -45,6 +49,26 @@ pub struct Cards {
     metrics: Metrics,
     agenda: Agenda,
     known: Arc<Mutex<HashMap<Uuid, Known>>>,
+    /// How many edits as the bot are under way in each channel.
+    channels: Arc<Mutex<HashMap<u64, usize>>>,
+}
+
+/// A place among the edits of a channel.
+struct Place {
+    channels: Arc<Mutex<HashMap<u64, usize>>>,
+    channel: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = channels.get_mut(&self.channel) {
+            *taken -= 1;
+            if *taken == 0 {
+                channels.remove(&self.channel);
+            }
+        }
+    }
 }
 
 /// What is known of a card beside its deploy.
@@ -76,7 +100,7 @@ impl std::fmt::Debug for Answer {
 impl Cards {
     /// Cards shown through `rest`.
     pub fn new(rest: Rest, metrics: Metrics) -> Self {
-        Self { rest, metrics, agenda: Agenda::default(), known: Arc::default() }
+        Self { rest, metrics, agenda: Agenda::default(), known: Arc::default(), channels: Arc::default() }
     }
 
     /// What counts what happens to messages.
@@ -145,7 +169,17 @@ impl Cards {
         if let Some(pause) = too_early(&deploy, &known, deploys.now().since(deploy.asked_at)) {
             return Some(pause);
         }
-        match self.edit(deploys, &deploy, &known, &card(&deploy)).await {
+        let live = known.answer.filter(|answer| answer.received.elapsed() < TOKEN_LIVES);
+        let place = match (&live, deploy.channel) {
+            (None, Some(channel)) => match self.place(channel.get()) {
+                Some(place) => Some(place),
+                None => return Some(NO_PLACE_PAUSE),
+            },
+            _ => None,
+        };
+        let edited = self.edit(deploys, &deploy, live.as_ref(), &card(&deploy)).await;
+        drop(place);
+        match edited {
             Ok(()) => {
                 self.metrics.edited(Edited::Shown);
                 self.note_shown(deploys, &deploy).await;
@@ -172,13 +206,27 @@ impl Cards {
     }
 
     /// By the answer's token while that lives, then as the bot, then by a new message.
-    async fn edit(&self, deploys: &Deploys, deploy: &Deploy, known: &Known, reply: &Reply) -> Result<(), RestError> {
-        if let Some(answer) = known.answer.as_ref().filter(|answer| answer.received.elapsed() < TOKEN_LIVES) {
+    async fn edit(
+        &self,
+        deploys: &Deploys,
+        deploy: &Deploy,
+        live: Option<&Answer>,
+        reply: &Reply,
+    ) -> Result<(), RestError> {
+        if let Some(answer) = live {
             let body = render::message(reply);
             let deadline = Instant::now() + EDIT_WITHIN;
             match self.rest.edit_original(answer.application, &answer.token, &body, deadline).await {
-                Err(RestError::Gone | RestError::NotFound { .. }) => {}
-                edited => return edited.map(|_| ()),
+                Err(RestError::Gone | RestError::NotFound { .. } | RestError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(posted) => {
+                    // Whoever edits it as the bot one day must know which message it is.
+                    let message = posted.message.and_then(|message| MessageId::new(message.get()));
+                    if let (None, Some(message), Some(channel)) = (deploy.message, message, deploy.channel) {
+                        self.note_moved(deploys, deploy, channel, message).await;
+                    }
+                    return Ok(());
+                }
             }
         }
         let (Some(channel), Some(message)) = (deploy.channel, deploy.message) else { return Ok(()) };
@@ -191,7 +239,10 @@ impl Cards {
                 );
                 Ok(())
             }
-            Err(RestError::Forbidden { .. }) => self.post_anew(deploys, deploy, channel, message, reply).await,
+            // Among what is refused is an edit in a thread that is archived.
+            Err(RestError::Forbidden { .. } | RestError::Refused { .. }) => {
+                self.post_anew(deploys, deploy, channel, message, reply).await
+            }
             edited => edited,
         }
     }
@@ -210,23 +261,41 @@ impl Cards {
         let body = CreateMessage::new()
             .embed(render::embed(&reply))
             .components(render::rows(&reply))
-            .nonce(nonce(deploy, "card"))
+            .nonce(nonce(deploy, &format!("c{}", deploy.version)))
             .enforce_nonce(true);
         match self.rest.create_message(channel, &body, Instant::now() + EDIT_WITHIN).await {
             Ok(posted) => {
-                if let Some(new) = posted.message.and_then(|new| MessageId::new(new.get()))
-                    && let Some(channel) = deploy.channel
-                    && let Err(error) = deploys.note_moved(deploy, channel, new).await
-                {
-                    tracing::warn!(deploy.id = deploy.id.0, "The new card of a deploy could not be noted: {error}");
+                let new = posted.message.and_then(|new| MessageId::new(new.get()));
+                if let (Some(new), Some(channel)) = (new, deploy.channel) {
+                    self.note_moved(deploys, deploy, channel, new).await;
                 }
                 Ok(())
             }
-            Err(error @ (RestError::Forbidden { .. } | RestError::NotFound { .. })) => {
+            Err(error @ (RestError::Forbidden { .. } | RestError::NotFound { .. } | RestError::Refused { .. })) => {
                 tracing::warn!(deploy.id = deploy.id.0, "The card of a deploy can't be shown: {error}");
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// A place among the edits of a channel, if there is one.
+    fn place(&self, channel: u64) -> Option<Place> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = channels.entry(channel).or_default();
+        if *taken == EDITS_OF_CHANNEL_MAX {
+            return None;
+        }
+        *taken += 1;
+        Some(Place { channels: Arc::clone(&self.channels), channel })
+    }
+
+    async fn note_moved(&self, deploys: &Deploys, deploy: &Deploy, channel: crate::id::ChannelId, message: MessageId) {
+        if let Err(error) = deploys.note_moved(deploy, channel, message).await {
+            tracing::warn!(
+                deploy.id = deploy.id.0,
+                "Which message is the card of a deploy could not be noted: {error}"
+            );
         }
     }
 

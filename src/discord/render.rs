@@ -89,6 +89,18 @@ fn render(text: &Text, max: usize) -> String {
                 length = length * 3 / 4;
             }
         }
+        if let Piece::Block(lines) = piece {
+            // The end of what a program wrote tells most.
+            let mut rest = lines.as_str();
+            while let Some((_, shorter)) = rest.split_once('\n') {
+                rest = shorter;
+                let shown = text::discord_block(rest);
+                if units(&rendered) + units(&shown) <= max {
+                    rendered.push_str(&shown);
+                    return rendered;
+                }
+            }
+        }
         if units(&rendered) < max {
             rendered.push('…');
         }
@@ -156,6 +168,8 @@ mod tests {
         assert_eq!(render(&Text::of("****"), 5), "\\*\\*…");
         assert_eq!(render(&Text::of("ab").code("cdefgh"), 5), "ab…");
         assert_eq!(render(&Text::of("ab").code("c"), 5), "ab`c`");
+        let output = Text::default().piece(Piece::Block("first\n@@@\nlast".into()));
+        assert_eq!(render(&output, 14), "```\nlast\n```");
     }
 
     #[test]

@@ -258,6 +258,8 @@ impl App {
         }
         match command::parse(&request.path, &request.arguments)? {
             Command::Deploy(deploy) => deploy.run(self, request, chat).await,
+            Command::Rollback(rollback) => rollback.run(self, request, chat).await,
+            Command::Retry(retry) => retry.run(self, request, chat).await,
             Command::Private(command) => {
                 chat.acknowledge(Visibility::Ephemeral).await?;
                 chat.answer(&command.run(self, &request.caller).await?).await;
@@ -294,6 +296,8 @@ impl App {
         // `/environment` calls it `name`, and `/repo` means the repository by that.
         let environment =
             if request.path.first().is_some_and(|word| word == "environment") { "name" } else { "environment" };
+        // `/permission revoke` calls a rule's number so.
+        let about_a_deploy = request.path.first().is_some_and(|word| word == "deploys");
         let mut tx = self.db.begin().await?;
         self.permissions.ensure_guild(&mut tx, *guild).await?;
         let mut detail = refusal.detail();
@@ -301,10 +305,11 @@ impl App {
         let entry = Entry {
             channel: *channel,
             // Only what parses stands in the columns; the rest is in `detail`, clipped, and can be erased.
-            repo: parsed::<RepoName>(&request.arguments, &["repo", "name"]),
-            branch: parsed::<Branch>(&request.arguments, &["branch"]),
+            repo: parsed::<RepoName>(&request.arguments, &["repo", "name"]).or_else(|| refusal.place("")),
+            branch: parsed::<Branch>(&request.arguments, &["branch"]).or_else(|| refusal.place("branch")),
             environment: parsed::<EnvironmentName>(&request.arguments, &[environment])
                 .or_else(|| refusal.place("environment")),
+            deploy: request.arguments.text("id").filter(|_| about_a_deploy).and_then(|id| id.parse().ok()),
             // What was asked for, or why it was refused.
             reason: Some(
                 text::clip(request.arguments.text("reason").unwrap_or(&refusal.why()), REASON_MAX).into_owned(),

@@ -13,8 +13,10 @@ use crate::actor::Caller;
 use crate::app::App;
 use crate::circleci::{CircleCi, Project};
 use crate::command::{self, Arguments, Completes, Kind};
+use crate::deploy::Deploy;
+use crate::deploy::history::Purpose;
 use crate::refusal::Refusal;
-use crate::repo::RepoName;
+use crate::repo::{EnvironmentName, RepoName, Revision};
 use crate::text;
 
 /// The most choices that Discord takes.
@@ -30,6 +32,22 @@ const KEPT_MAX: usize = 500;
 /// How many branches of past deploys are offered.
 const PAST_MAX: i64 = 50;
 
+/// Something that completes an option.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// What is shown.
+    pub label: String,
+    /// What is then given.
+    pub value: String,
+}
+
+impl Choice {
+    fn of(text: impl Into<String>) -> Self {
+        let label = text.into();
+        Self { value: label.clone(), label }
+    }
+}
+
 /// What completes the option `option` of the command `path`, where `typed` stands so far.
 pub async fn complete(
     app: &App,
@@ -38,17 +56,18 @@ pub async fn complete(
     arguments: &Arguments,
     option: &str,
     typed: &str,
-) -> Vec<String> {
+) -> Vec<Choice> {
     let kind =
         command::find(path).and_then(|leaf| leaf.options.iter().find(|spec| spec.name == option)).map(|spec| spec.kind);
     let candidates = match kind {
         Some(Kind::Completed(completes)) => {
-            candidates(app, caller, arguments, completes).await.unwrap_or_else(|refusal| {
+            candidates(app, caller, path, arguments, completes).await.unwrap_or_else(|refusal| {
                 tracing::debug!(option, refused_for = refusal.kind(), "Nothing completes that");
                 Vec::new()
             })
         }
-        Some(Kind::Choice(choices)) => choices.iter().map(|choice| (*choice).to_owned()).collect(),
+        Some(Kind::Choice(choices)) => choices.iter().map(|choice| Choice::of(*choice)).collect(),
+        Some(Kind::Flag) => ["True", "False"].map(Choice::of).to_vec(),
         _ => Vec::new(),
     };
     rank(candidates, typed)
@@ -57,11 +76,12 @@ pub async fn complete(
 async fn candidates(
     app: &App,
     caller: &Caller,
+    path: &[String],
     arguments: &Arguments,
     completes: Completes,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<Vec<Choice>, Refusal> {
     let repo = || arguments.text("repo").and_then(|name| name.parse::<RepoName>().ok());
-    Ok(match completes {
+    let plain: Vec<String> = match completes {
         Completes::Repo => app.repos.list(caller).await?.into_iter().map(|repo| repo.name.to_string()).collect(),
         Completes::Environment => {
             let Some(name) = repo() else { return Ok(vec![]) };
@@ -78,29 +98,72 @@ async fn candidates(
         }
         Completes::Rule => app.permissions.visible(caller).await?.into_iter().map(|rule| rule.id.to_string()).collect(),
         Completes::Command => command::leaves().map(|(path, _)| path.join(" ")).collect(),
-    })
+        Completes::Deploy => {
+            let deploys = app.deploys.offered(caller, purpose(path)).await?;
+            return Ok(deploys.iter().map(deploy).collect());
+        }
+        Completes::Succeeded => {
+            let Some(name) = repo() else { return Ok(vec![]) };
+            let named = arguments.text("environment").and_then(|name| name.parse::<EnvironmentName>().ok());
+            let (_, mut known) = app.repos.show(caller, &name).await?;
+            let only = if known.len() == 1 { known.pop() } else { None };
+            let environment = named.or(only.map(|only| only.name)).unwrap_or_else(EnvironmentName::production);
+            let deploys = app.deploys.succeeded(caller, &name, &environment).await?;
+            let known = deploys.iter().enumerate().filter(|(_, deploy)| deploy.revision.is_some());
+            return Ok(known.map(|(index, deploy)| succeeded(deploy, index == 0)).collect());
+        }
+    };
+    Ok(plain.into_iter().map(Choice::of).collect())
+}
+
+/// What a command wants a deploy for.
+fn purpose(path: &[String]) -> Purpose {
+    match path.last().map(String::as_str) {
+        Some("cancel") => Purpose::Cancel,
+        Some("retry") => Purpose::Retry,
+        Some("approve") => Purpose::Approve,
+        _ => Purpose::See,
+    }
+}
+
+fn deploy(deploy: &Deploy) -> Choice {
+    let Deploy { id, repo, branch, environment, state, .. } = deploy;
+    labelled(&format!("{id} {repo} {branch} → {environment} ({state})"), id.0)
+}
+
+fn succeeded(deploy: &Deploy, is_live: bool) -> Choice {
+    let commit = deploy.revision.as_ref().map(Revision::short).unwrap_or_default();
+    let live = if is_live { " (live)" } else { "" };
+    let subject = deploy.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
+    labelled(&format!("{}{live} {} {commit}{subject}", deploy.id, deploy.branch), deploy.id.0)
+}
+
+fn labelled(label: &str, number: i64) -> Choice {
+    Choice { label: text::clip(&text::one_line(label), CHOICE_LENGTH_MAX).into_owned(), value: number.to_string() }
 }
 
 /// The candidates that fit what is typed, best first: the same, those that begin so, those that hold it; in each, the order
 /// in which they came.
-fn rank(candidates: Vec<String>, typed: &str) -> Vec<String> {
+fn rank(candidates: Vec<Choice>, typed: &str) -> Vec<Choice> {
     let typed = typed.to_lowercase();
-    let mut ranked: Vec<(usize, String)> = Vec::new();
+    let mut ranked: Vec<(usize, Choice)> = Vec::new();
     let mut known = HashSet::new();
     for candidate in candidates {
-        let lower = candidate.to_lowercase();
-        let rank = if lower == typed {
+        let (label, value) = (candidate.label.to_lowercase(), candidate.value.to_lowercase());
+        let rank = if label == typed || value == typed {
             0
-        } else if lower.starts_with(&typed) {
+        } else if label.starts_with(&typed) || value.starts_with(&typed) {
             1
-        } else if lower.contains(&typed) {
+        } else if label.contains(&typed) {
             2
         } else {
             continue;
         };
         // Git allows names that a terminal would obey, or that hide what they say.
-        let harmless = text::one_line(&candidate) == candidate;
-        let fits = !candidate.is_empty() && candidate.encode_utf16().count() <= CHOICE_LENGTH_MAX;
+        let Choice { label, value } = &candidate;
+        let harmless = text::one_line(label) == label.as_str() && text::one_line(value) == value.as_str();
+        let short = |text: &str| !text.is_empty() && text.encode_utf16().count() <= CHOICE_LENGTH_MAX;
+        let fits = short(label) && short(value);
         if fits && harmless && known.insert(candidate.clone()) {
             ranked.push((rank, candidate));
         }
@@ -190,6 +253,10 @@ mod tests {
 
     #[test]
     fn the_best_fit_comes_first_and_each_once() {
+        let rank = |candidates: Vec<String>, typed: &str| -> Vec<String> {
+            let choices = candidates.into_iter().map(Choice::of).collect();
+            super::rank(choices, typed).into_iter().map(|choice| choice.value).collect()
+        };
         let candidates = ["old-main", "main", "maintenance", "main", "develop"].map(str::to_owned).to_vec();
         assert_eq!(rank(candidates.clone(), "MAIN"), ["main", "maintenance", "old-main"]);
         assert!(rank(vec!["a\u{9b}31m".to_owned(), "a\u{202e}b".to_owned()], "a").is_empty());

@@ -5,7 +5,7 @@ use crate::db::DbError;
 use crate::id::GuildId;
 use crate::invalid::Invalid;
 use crate::permission::{Action, Because, Subject};
-use crate::reply::{Reply, Text, Tone};
+use crate::reply::{Button, Piece, Reply, Text, Tone};
 use crate::text;
 
 /// The longest part of somebody's input that is shown back to them, in characters.
@@ -31,6 +31,8 @@ pub enum Refusal {
         why: String,
         /// What to do next.
         next: String,
+        /// A page to look at, where there is one.
+        page: Option<String>,
     },
     /// The database failed, so nothing was done.
     Database(DbError),
@@ -62,7 +64,15 @@ impl From<DbError> for Refusal {
 impl Refusal {
     /// Refuses because of `why`; `next` says what to do.
     pub fn conflict(why: impl Into<String>, next: impl Into<String>) -> Self {
-        Refusal::Conflict { why: why.into(), next: next.into() }
+        Refusal::Conflict { why: why.into(), next: next.into(), page: None }
+    }
+
+    /// With a page to look at, where there is one and it is a conflict.
+    pub fn with_page(self, page: Option<String>) -> Self {
+        match self {
+            Refusal::Conflict { why, next, .. } => Refusal::Conflict { why, next, page },
+            other => other,
+        }
     }
 
     /// The name of the place, such as the environment, for which a permission was missing.
@@ -133,8 +143,15 @@ impl Refusal {
                     .sentence(&format!(". {} Example: `{}`. Nothing was done.", invalid.why, invalid.example));
                 Reply::new(Tone::Bad, format!("Not a usable {}", invalid.what)).body(body)
             }
-            Refusal::Conflict { why, next } => {
-                Reply::new(Tone::Bad, "Not done").body(Text::default().sentence(&format!("{why} {next}")))
+            Refusal::Conflict { why, next, page } => {
+                let body = Text::default().sentence(&format!("{why} {next}"));
+                let reply = Reply::new(Tone::Bad, "Not done");
+                match page {
+                    None => reply.body(body),
+                    Some(page) => reply
+                        .body(body.plain(" ").piece(Piece::Link(page.clone())))
+                        .button(Button::Link { label: "Build", url: page.clone() }),
+                }
             }
             Refusal::Database(error) => Reply::new(Tone::Bad, "Not done: the database failed").body(
                 Text::of(format!("{error} Because nothing could be recorded, nothing was done. ")).plain(

@@ -38,7 +38,7 @@ async fn the_first_lines_say_that_nothing_is_real_and_a_deploy_shows_its_link() 
       Asked by     @you
       Asked at     2026-11-24 18:00:00 UTC (now)
       Reason       fixes the "login" page
-      Parameters   `action=deploy` `environment=production`
+      Parameters   `action=deploy` `environment=production` `revision=`
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
       Cancel: /deploys cancel 1
 
@@ -53,7 +53,7 @@ async fn the_first_lines_say_that_nothing_is_real_and_a_deploy_shows_its_link() 
       Took         0 s
       Commit       `COMMIT` A commit of Slipway's sandbox
       Reason       fixes the "login" page
-      Parameters   `action=deploy` `environment=production`
+      Parameters   `action=deploy` `environment=production` `revision=`
       Workflows    `deploy` success
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
     "#);
@@ -105,7 +105,7 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
       State        queued
       Asked by     @guest
       Asked at     2026-11-24 18:00:00 UTC (now)
-      Parameters   `action=deploy` `environment=production`
+      Parameters   `action=deploy` `environment=production` `revision=`
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
       Cancel: /deploys cancel 1
 
@@ -127,7 +127,7 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
       Asked at     2026-11-24 18:00:00 UTC (now)
       Took         0 s
       Commit       `COMMIT` A commit of Slipway's sandbox
-      Parameters   `action=deploy` `environment=production`
+      Parameters   `action=deploy` `environment=production` `revision=`
       Workflows    `deploy` success
       Build        pipeline 1: http://127.0.0.1:PORT/pipelines/github/acme/web/1
     "#);
@@ -240,27 +240,27 @@ async fn a_line_that_is_no_command_is_answered_with_how_it_is_written() {
     > /deploy acme/web
     Not understood
       The option `branch` is missing. Nothing was done.
-      Usage: /deploy repo branch [environment] [revision] [parameters] [reason]
+      Usage: /deploy repo branch [environment] [revision] [parameters] [reason] [dry_run]
 
     > /deploy acme/web main enviroment:staging
     Not understood
       There is no option `enviroment` here. Did you mean `environment`? If it is text, put the whole of it in "quotes". Nothing was done.
-      Usage: /deploy repo branch [environment] [revision] [parameters] [reason]
+      Usage: /deploy repo branch [environment] [revision] [parameters] [reason] [dry_run]
 
     > /deploy acme/web main expires:8h
     Not understood
       There is no option `expires` here. If it is text, put the whole of it in "quotes". Nothing was done.
-      Usage: /deploy repo branch [environment] [revision] [parameters] [reason]
+      Usage: /deploy repo branch [environment] [revision] [parameters] [reason] [dry_run]
 
     > /deploy acme/web main branch:main branch:develop
     Not understood
       The option `branch` is given twice. Nothing was done.
-      Usage: /deploy repo branch [environment] [revision] [parameters] [reason]
+      Usage: /deploy repo branch [environment] [revision] [parameters] [reason] [dry_run]
 
     > /deploy acme/web main production 1234567 A=1 fixes the login
     Not understood
-      There is no option for `the` at this place. Put "quotes" round text that has spaces, as in reason:"two words". Nothing was done.
-      Usage: /deploy repo branch [environment] [revision] [parameters] [reason]
+      There is no option for `login` at this place. Put "quotes" round text that has spaces, as in reason:"two words". Nothing was done.
+      Usage: /deploy repo branch [environment] [revision] [parameters] [reason] [dry_run]
 
     > /deploy acme/web "main
     Not understood
@@ -301,6 +301,8 @@ async fn help_is_the_tables_and_tells_what_the_console_has_beside_it() {
     > /help
     Commands
       `/deploy` Deploy a branch of a repository
+      `/rollback` Go back to what was live before
+      `/deploys list | show | cancel | retry | approve` The deploys there were, and what can be done to one
       `/permission grant | revoke | list | check` Who may do what
       `/repo add | list | show | remove` The repositories that can be deployed
       `/environment set | list | show | remove` How a repository's environments are deployed
@@ -477,7 +479,7 @@ async fn a_deploy_cut_off_in_the_middle_is_looked_for_at_the_next_start_and_neve
       Asked at     2026-11-24 18:00:00 UTC (now)
       Took         0 s
       Commit       `COMMIT` A commit of Slipway's sandbox
-      Parameters   `action=deploy` `environment=production`
+      Parameters   `action=deploy` `environment=production` `revision=`
       Workflows    `deploy` success
       Retry: /deploys retry 1
     ");

@@ -75,6 +75,7 @@ mod the_card {
 
         insta::assert_snapshot!(stage.tidy(&card), @"
         # Deploy #1 is failed
+        Retry makes a new deploy; Rerun failed runs only the failed jobs again, in the same pipeline.
         Repository: `acme/web`
         Branch: `main`
         Environment: `production`
@@ -91,7 +92,7 @@ mod the_card {
         Error: denied @​everyone
         ```
         Build: pipeline 1: <https://circleci.test/pipelines/github/acme/web/1>
-        [Build](https://circleci.test/pipelines/github/acme/web/1) [Retry](/deploys retry 1)
+        [Build](https://circleci.test/pipelines/github/acme/web/1) [Retry](/deploys retry 1) [Rerun failed](/deploys retry 1 failed:True)
         ");
         stage.finish().await;
     }

@@ -21,6 +21,8 @@ async fn every_command_is_listed_and_explained_to_anybody() {
     (only you can see this)
     # Commands
     `/deploy` Deploy a branch of a repository
+    `/rollback` Go back to what was live before
+    `/deploys list | show | cancel | retry | approve` The deploys there were, and what can be done to one
     `/permission grant | revoke | list | check` Who may do what
     `/repo add | list | show | remove` The repositories that can be deployed
     `/environment set | list | show | remove` How a repository's environments are deployed
@@ -38,6 +40,7 @@ async fn every_command_is_listed_and_explained_to_anybody() {
     `revision` (text): The commit: 40 hexadecimal digits, or the first 7 or more
     `parameters` (text): Passed to the build: NAME=value NAME2="other value"
     `reason` (text): Why; shown on the card and kept in the audit log
+    `dry_run` (True \| False): Only tell what would be sent, and what speaks against it
     Example: `/deploy acme/web main reason:"fixes the login page"`
     "#);
     for (path, leaf) in leaves() {

@@ -14,12 +14,20 @@ vocabulary! {
     Action, "action of the audit log", "deploy.requested" {
         /// Somebody asked for a deploy, and it was recorded before anything was sent.
         DeployRequested = "deploy.requested",
-        /// A deploy was refused: not permitted, or asked for in a way that can't be done.
+        /// A deploy, a rollback or an act on a deploy was refused: not permitted, or asked for in a way that can't be done.
         DeployDenied = "deploy.denied",
         /// CircleCI took the trigger.
         DeployTriggered = "deploy.triggered",
         /// A deploy came to its end; the outcome is the state it ended in.
         DeployFinished = "deploy.finished",
+        /// Somebody asked for a deploy to be canceled; recorded before CircleCI was asked.
+        DeployCancelRequested = "deploy.cancel_requested",
+        /// Somebody approved a job of a deploy that waited; recorded before CircleCI was asked.
+        DeployApproved = "deploy.approved",
+        /// Somebody had the failed jobs of a deploy run again; recorded before CircleCI was asked.
+        DeployRerun = "deploy.rerun",
+        /// What CircleCI answered to one of these three.
+        DeployAnswered = "deploy.answered",
         /// A rule was added.
         PermissionGranted = "permission.granted",
         /// A rule was removed.
@@ -184,7 +192,7 @@ mod tests {
         for action in Action::ALL {
             let (category, word) = action.as_str().split_once('.').unwrap();
             assert!(!category.is_empty() && !word.is_empty() && !word.contains('.'));
-            assert!(action.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.'));
+            assert!(action.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte)));
             assert_eq!(action.as_str().parse(), Ok(*action));
             assert_eq!(action.category(), category);
         }

@@ -68,6 +68,15 @@ impl Arguments {
         })
     }
 
+    /// Whether `name` is said to be so; none where nothing is said.
+    pub fn flag(&self, name: &'static str) -> Result<Option<bool>, Refusal> {
+        self.optional_with(name, |text| match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(Invalid::new("flag", "It must be True or False.", "True")),
+        })
+    }
+
     /// The person given for `name`, who must be there.
     pub fn user(&self, name: &'static str) -> Result<&Actor, Refusal> {
         match self.0.get(name) {

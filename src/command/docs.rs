@@ -25,7 +25,9 @@ impl Kind {
             Kind::Completed(Completes::Branch) => "branch".to_owned(),
             Kind::Completed(Completes::Environment) => "environment".to_owned(),
             Kind::Completed(Completes::Rule) => "rule number".to_owned(),
+            Kind::Completed(Completes::Deploy | Completes::Succeeded) => "deploy number".to_owned(),
             Kind::Completed(Completes::Command) => "command".to_owned(),
+            Kind::Flag => "True | False".to_owned(),
             Kind::User => "person".to_owned(),
             Kind::Mentionable => "person or role".to_owned(),
         }

@@ -46,8 +46,11 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                         Kind::Text,
                         "Passed to the pipeline, a JSON object: {\"action\": \"deploy\", \"revision\": \"{revision}\"}",
                     ),
+                    OptionSpec::optional("confirm", Kind::Flag, "Whether /rollback asks for a confirmation first"),
                 ],
                 pages: false,
+                pressed: false,
+                in_lines: &[],
                 example: r#"/environment set acme/web staging parameters:"{\"action\": \"deploy\", \"target\": \"{environment}\"}""#,
                 parse: |arguments| Ok(Command::Private(Private::EnvironmentSet(Set::parse(arguments)?))),
             },
@@ -59,6 +62,8 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 needs: Needs::Holds(Action::View),
                 options: &[REPO],
                 pages: true,
+                pressed: false,
+                in_lines: &[],
                 example: "/environment list acme/web",
                 parse: |arguments| {
                     let list = List { repo: arguments.required("repo")?, page: arguments.page() };
@@ -73,6 +78,8 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 needs: Needs::Holds(Action::View),
                 options: &[REPO, NAME],
                 pages: false,
+                pressed: false,
+                in_lines: &[],
                 example: "/environment show acme/web production",
                 parse: |arguments| {
                     let show = Show { repo: arguments.required("repo")?, name: arguments.required("name")? };
@@ -87,6 +94,8 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 needs: Needs::Holds(Action::Admin),
                 options: &[REPO, NAME],
                 pages: false,
+                pressed: false,
+                in_lines: &[],
                 example: "/environment remove acme/web staging",
                 parse: |arguments| {
                     let remove = Remove { repo: arguments.required("repo")?, name: arguments.required("name")? };
@@ -113,6 +122,7 @@ impl Set {
                 job: arguments.optional("job")?,
                 definition: arguments.optional_with("definition", definition)?,
                 template: arguments.optional("parameters")?,
+                confirm: arguments.flag("confirm")?,
             },
         })
     }
@@ -146,7 +156,8 @@ impl List {
         let reply = Reply::new(Tone::Neutral, format!("Environments of {}", repo.name));
         let command = format!("/environment list {}", repo.name);
         Ok(reply::page(reply, &environments, self.page, &command, |environment| {
-            Text::default().code(&environment.name).plain(" ").then(how(environment, app))
+            let line = Text::default().code(&environment.name).plain(" ").then(how(environment, app));
+            if environment.confirm { line.plain("; a rollback is confirmed first") } else { line }
         }))
     }
 }
@@ -184,5 +195,6 @@ impl Remove {
 
 fn fields(reply: Reply, environment: &Environment, app: &App) -> Reply {
     let template = (!environment.template.is_empty()).then(|| Text::default().code(&environment.template));
-    reply.field("Trigger", how(environment, app)).field_if("Parameters", template)
+    let confirm = environment.confirm.then(|| Text::of("confirmed first"));
+    reply.field("Trigger", how(environment, app)).field_if("Parameters", template).field_if("Rollbacks", confirm)
 }

@@ -18,6 +18,8 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
             "The command to explain: permission grant",
         )],
         pages: false,
+        pressed: false,
+        in_lines: &[],
         example: "/help deploy",
         parse: |arguments| Ok(Command::Private(Private::Help(Help::parse(arguments)?))),
     }),

@@ -3,14 +3,19 @@
 
 mod arguments;
 mod deploy;
+mod deploys;
 pub mod docs;
+mod dry_run;
 mod environment;
 mod help;
 mod permission;
 mod repo;
+mod rollback;
 
 pub use arguments::{Arguments, Value};
 pub use deploy::Deploy;
+pub use deploys::Retry;
+pub use rollback::Rollback;
 
 use crate::app::App;
 use crate::audit;
@@ -49,6 +54,10 @@ pub struct Leaf {
     pub options: &'static [OptionSpec],
     /// Whether it lists, so that a button may turn its pages.
     pub pages: bool,
+    /// Whether a button may run it, with the presser's own permissions; the answer is a message of its own.
+    pub pressed: bool,
+    /// Options that only the console's lines and buttons name; a button names all of them.
+    pub in_lines: &'static [OptionSpec],
     /// A line that works in the sandbox, for the docs.
     pub example: &'static str,
     parse: fn(&Arguments) -> Result<Command, Refusal>,
@@ -97,6 +106,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Text that is completed as it is typed.
     Completed(Completes),
+    /// Yes or no.
+    Flag,
     /// A person.
     User,
     /// A person or a role.
@@ -114,12 +125,17 @@ pub enum Completes {
     Environment,
     /// The rules that the person may see.
     Rule,
+    /// The recent deploys for which the command can do something.
+    Deploy,
+    /// The deploys that succeeded in the repository and environment named before.
+    Succeeded,
     /// The commands.
     Command,
 }
 
 /// Every command, in the order in which help lists them.
-pub static COMMANDS: &[CommandSpec] = &[deploy::SPEC, permission::SPEC, repo::SPEC, environment::SPEC, help::SPEC];
+pub static COMMANDS: &[CommandSpec] =
+    &[deploy::SPEC, rollback::SPEC, deploys::SPEC, permission::SPEC, repo::SPEC, environment::SPEC, help::SPEC];
 
 /// The page of a list: only the console's lines and buttons name it.
 pub const PAGE_OPTION: &str = "page";
@@ -129,6 +145,10 @@ pub const PAGE_OPTION: &str = "page";
 pub enum Command {
     /// `/deploy`, which answers in public and in several steps.
     Deploy(Deploy),
+    /// `/rollback`, which answers as `/deploy` does, or asks first.
+    Rollback(Rollback),
+    /// `/deploys retry`, which answers as `/deploy` does.
+    Retry(Retry),
     /// Any other: one answer, for the person who asked.
     Private(Private),
 }
@@ -136,6 +156,11 @@ pub enum Command {
 /// A command with one answer, which only the person who asked sees.
 #[derive(Debug)]
 pub enum Private {
+    DeploysList(deploys::List),
+    DeploysShow(deploys::Show),
+    DeploysCancel(deploys::Cancel),
+    DeploysRerun(deploys::Retry),
+    DeploysApprove(deploys::Approve),
     PermissionGrant(permission::Grant),
     PermissionRevoke(permission::Revoke),
     PermissionList(permission::List),
@@ -155,6 +180,11 @@ impl Private {
     /// Does it.
     pub async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
         match self {
+            Private::DeploysList(list) => list.run(app, caller).await,
+            Private::DeploysShow(show) => show.run(app, caller).await,
+            Private::DeploysCancel(cancel) => cancel.run(app, caller).await,
+            Private::DeploysRerun(retry) => retry.run_failed(app, caller).await,
+            Private::DeploysApprove(approve) => approve.run(app, caller).await,
             Private::PermissionGrant(grant) => grant.run(app, caller).await,
             Private::PermissionRevoke(revoke) => revoke.run(app, caller).await,
             Private::PermissionList(list) => list.run(app, caller).await,
@@ -205,7 +235,7 @@ pub fn parse<S: AsRef<str>>(path: &[S], arguments: &Arguments) -> Result<Command
 /// The audit log's word for a refusal of the command that `path` names; none where a refusal is no act to be recorded.
 pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<audit::Action> {
     match path.first().map(AsRef::as_ref) {
-        Some("deploy") => Some(audit::Action::DeployDenied),
+        Some("deploy" | "deploys" | "rollback") => Some(audit::Action::DeployDenied),
         Some("permission") => Some(audit::Action::PermissionDenied),
         Some("repo") => Some(audit::Action::RepoDenied),
         Some("environment") => Some(audit::Action::EnvironmentDenied),
@@ -220,7 +250,7 @@ mod tests {
     #[test]
     fn the_table_keeps_discords_rules() {
         for (path, leaf) in leaves() {
-            let names: Vec<_> = leaf.options.iter().map(|option| option.name).collect();
+            let names: Vec<_> = leaf.options.iter().chain(leaf.in_lines).map(|option| option.name).collect();
             let required_first = leaf.options.is_sorted_by_key(|option| !option.required);
             assert!(required_first && names.len() <= 25, "{path:?}");
             let words = path.iter().copied().chain(names.iter().copied());

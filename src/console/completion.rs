@@ -79,14 +79,15 @@ impl Completion {
                 let names = self.people.names().chain(everyone).filter(|name| name.starts_with(typed));
                 names.map(str::to_owned).collect()
             }
-            Kind::Text | Kind::Choice(_) | Kind::Completed(_) => {
+            Kind::Text | Kind::Choice(_) | Kind::Completed(_) | Kind::Flag => {
                 let arguments = before.iter().fold(Arguments::default(), |arguments, (option, text)| {
                     arguments.with(option.name, Value::Text(text.clone()))
                 });
                 let caller = self.caller.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let asked = complete(&self.app, &caller, path, &arguments, option.name, typed);
                 // The time-out must be made inside the runtime, which this thread is not.
-                self.runtime.block_on(async { timeout(WAIT_MAX, asked).await }).unwrap_or_default()
+                let choices = self.runtime.block_on(async { timeout(WAIT_MAX, asked).await }).unwrap_or_default();
+                choices.into_iter().map(|choice| choice.value).collect::<Vec<String>>()
             }
         };
         found.iter().map(|value| format!("{} ", words::quote(value))).collect()
@@ -182,9 +183,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_known_by_its_place() {
-        insta::assert_snapshot!(wanted("/de"), @r#"0 "/de" ["/deploy ", "/permission ", "/repo ", "/environment ", "/help ", "/as ", "/quit "]"#);
+        insta::assert_snapshot!(wanted("/de"), @r#"0 "/de" ["/deploy ", "/rollback ", "/deploys ", "/permission ", "/repo ", "/environment ", "/help ", "/as ", "/quit "]"#);
         insta::assert_snapshot!(wanted("repo "), @r#"5 "" ["add ", "list ", "show ", "remove "]"#);
-        insta::assert_snapshot!(wanted("/deploy acme/web ma"), @r#"17 "ma" for branch of deploy, after ["repo=acme/web"], or ["branch:", "environment:", "revision:", "parameters:", "reason:"]"#);
+        insta::assert_snapshot!(wanted("/deploy acme/web ma"), @r#"17 "ma" for branch of deploy, after ["repo=acme/web"], or ["branch:", "environment:", "revision:", "parameters:", "reason:", "dry_run:"]"#);
         insta::assert_snapshot!(wanted("/deploy branch:main repo:ac"), @r#"25 "ac" for repo of deploy, after ["branch=main"], or []"#);
         insta::assert_snapshot!(wanted("/help \"permission gr"), @r#"6 "permission gr" for command of help, after [], or ["command:"]"#);
         insta::assert_snapshot!(wanted("/nothing x"), @"nothing");

@@ -48,7 +48,7 @@ const YOU: UserId = UserId::from_row(2);
 /// Who may do nothing there but what the starting rule gives to everyone.
 const GUEST: UserId = UserId::from_row(3);
 /// What chooses the deploy workflow in the sandbox's configuration.
-const PRODUCTION_PARAMETERS: &str = r#"{"action": "deploy", "environment": "{environment}"}"#;
+const PRODUCTION_PARAMETERS: &str = r#"{"action": "deploy", "environment": "{environment}", "revision": "{revision}"}"#;
 /// When the sandbox's lost builds are looked for: nothing is far away there.
 const SANDBOX_LOOKS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// How long the console's end waits for questions to CircleCI that nobody needs any more.
@@ -302,6 +302,7 @@ async fn register_acme_web(app: &App) -> Result<(), StartError> {
         job: None,
         definition: None,
         template: Some(PRODUCTION_PARAMETERS.parse().expect("the sandbox's template is a well-formed one")),
+        confirm: None,
     };
     let registered = async {
         app.repos.add(&caller, NewRepo { repo: repo.clone(), job: None }).await?;

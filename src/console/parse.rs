@@ -75,7 +75,7 @@ pub fn usage(path: &[&str], leaf: &Leaf) -> String {
 
 /// The options that a line may name.
 pub fn options(leaf: &'static Leaf) -> impl Iterator<Item = &'static OptionSpec> {
-    leaf.options.iter().chain(leaf.pages.then_some(&PAGE))
+    leaf.options.iter().chain(leaf.pages.then_some(&PAGE)).chain(leaf.in_lines)
 }
 
 /// Each word with the option that it is for, as far as the words go: nothing is missing yet.
@@ -196,7 +196,7 @@ fn read(
                 _ => Err(Misread::NotAPage { typed: text, usage: usage(path, leaf) }),
             };
         }
-        Kind::Text | Kind::Choice(_) | Kind::Completed(_) => return Ok(Some(Value::Text(text))),
+        Kind::Text | Kind::Choice(_) | Kind::Completed(_) | Kind::Flag => return Ok(Some(Value::Text(text))),
     };
     let roles_too = matches!(option.kind, Kind::Mentionable);
     match value {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
+use super::act::What;
 use super::report::{Failed, Report};
 use super::{Deploy, Pace, State};
 use crate::circleci::{Failure, Progress};
@@ -15,7 +18,10 @@ pub fn advance(deploy: &Deploy, progress: &Progress, pace: &Pace, now: Timestamp
     let mut next = deploy.clone();
     next.learn(&progress.run);
     next.report = Report::of(progress);
-    let told = State::from(progress.run.status);
+    let mut told = State::from(progress.run.status);
+    if awaits_rerun(deploy, progress, pace, now) {
+        (told, next.report.failed) = (State::Running, None);
+    }
     if let Some((state, said)) = given_up(deploy, told, progress, pace, now) {
         next.enter(state, Some(said.to_owned()), now);
         next.followed = false;
@@ -26,6 +32,14 @@ pub fn advance(deploy: &Deploy, progress: &Progress, pace: &Pace, now: Timestamp
     // end.
     next.followed &= !next.state.is_final() || matches!(next.state, State::Unknown | State::Failed);
     (differs(&next, deploy)).then_some(next)
+}
+
+/// Whether jobs were made to run again, and CircleCI's list doesn't show the workflow in which they do yet.
+fn awaits_rerun(deploy: &Deploy, progress: &Progress, pace: &Pace, now: Timestamp) -> bool {
+    let Some(rerun) = deploy.acts.iter().rfind(|act| act.what == What::Rerun && act.counts()) else { return false };
+    let shown = |id: Uuid| progress.workflows.iter().any(|workflow| workflow.id == id);
+    let is_new = deploy.state == State::Running && now.since(rerun.time()) < pace.no_workflow;
+    is_new && rerun.id.is_some_and(|id| !shown(id))
 }
 
 /// The end of a run of which CircleCI has told nothing more for too long.

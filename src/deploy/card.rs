@@ -2,19 +2,27 @@
 
 use std::time::Duration;
 
-use super::{Deploy, Origin, Report, State};
+use super::act::{Act, What};
+use super::{Deploy, Origin, Replaced, Report, State};
 use crate::actor::ActorId;
 use crate::circleci::RunId;
 use crate::reply::{Button, Piece, Reply, Text, Tone};
-use crate::repo::Revision;
 use crate::text;
 
 /// How many workflows a card names.
 const WORKFLOWS_MAX: usize = 8;
 /// How many approvals a card offers: with the other buttons they fit one row.
 const APPROVALS_MAX: usize = 2;
+/// How many buttons fit a row.
+pub const BUTTONS_MAX: usize = 5;
 /// The longest name on a button, in UTF-16 units.
 const BUTTON_NAME_MAX: usize = 40;
+
+/// How many approvals and reruns a card names.
+const ACTS_MAX: usize = 5;
+/// What the two ways to try again are.
+const RETRY_OR_RERUN: &str =
+    "Retry makes a new deploy; Rerun failed runs only the failed jobs again, in the same pipeline.";
 
 /// The card of `deploy`.
 pub fn card(deploy: &Deploy) -> Reply {
@@ -24,7 +32,7 @@ pub fn card(deploy: &Deploy) -> Reply {
         .field("Branch", Text::default().code(&deploy.branch))
         .field("Environment", Text::default().code(&deploy.environment))
         .field("State", Text::default().strong(deploy.state.as_str()))
-        .field("Asked by", asker(deploy))
+        .field("Asked by", person(&deploy.actor))
         .field("Asked at", Text::default().time(deploy.asked_at))
         .field_if("Took", deploy.ended_at.map(|ended| Text::of(duration(ended.since(deploy.asked_at)))))
         .field_if("Commit", commit(deploy))
@@ -32,6 +40,9 @@ pub fn card(deploy: &Deploy) -> Reply {
         .field_if("Origin", origin(deploy))
         .field_if("Reason", deploy.reason.as_ref().map(|reason| Text::of(reason.as_str())))
         .field_if("Parameters", parameters(deploy))
+        .field_if(if deploy.state == State::Canceled { "Canceled by" } else { "Cancel asked by" }, canceled(deploy))
+        .field_if("Approved", acts(deploy, What::Approve))
+        .field_if("Run again", acts(deploy, What::Rerun))
         .field_if("Workflows", workflows(&deploy.report))
         .field_if("Failed", failed(&deploy.report))
         .field_if("Build", build(deploy));
@@ -80,6 +91,9 @@ fn body(deploy: &Deploy) -> Text {
     let mut lines = Vec::new();
     lines.extend(deploy.said.as_ref().map(|said| Text::default().sentence(said)));
     lines.extend(deploy.report.messages.iter().map(|message| Text::of(message.as_str())));
+    if runs_again(deploy) {
+        lines.push(Text::default().sentence(RETRY_OR_RERUN));
+    }
     if !deploy.state.is_final() && !deploy.report.waiting.is_empty() {
         let jobs = deploy.report.waiting.iter().map(|waiting| Text::default().code(&waiting.job));
         lines.push(Text::of("Waits for an approval of ").then(Text::join(jobs, &Text::of(", "))).plain("."));
@@ -87,15 +101,17 @@ fn body(deploy: &Deploy) -> Text {
     Text::join(lines, &Text::default().line())
 }
 
-fn asker(deploy: &Deploy) -> Text {
-    match &deploy.actor {
+/// Who did something.
+pub fn person(actor: &ActorId) -> Text {
+    match actor {
         ActorId::User(id) => Text::default().piece(Piece::User(*id)),
         other => Text::of(other.to_string()),
     }
 }
 
-fn commit(deploy: &Deploy) -> Option<Text> {
-    let revision = Text::default().code(short(deploy.revision.as_ref()?));
+/// The commit of a deploy, as far as it is known.
+pub fn commit(deploy: &Deploy) -> Option<Text> {
+    let revision = Text::default().code(deploy.revision.as_ref()?.short());
     Some(match &deploy.subject {
         Some(subject) => revision.plain(format!(" {subject}")),
         None => revision,
@@ -103,26 +119,56 @@ fn commit(deploy: &Deploy) -> Option<Text> {
 }
 
 fn replaces(deploy: &Deploy) -> Option<Text> {
-    let replaced = deploy.replaces.as_ref()?;
+    deploy.replaces.as_ref().map(replaced)
+}
+
+/// What was live before.
+pub fn replaced(replaced: &Replaced) -> Text {
     let text = match &replaced.revision {
-        Some(revision) => Text::default().code(short(revision)).plain(" "),
+        Some(revision) => Text::default().code(revision.short()).plain(" "),
         None => Text::default(),
     };
-    Some(text.plain(format!("(deploy {})", replaced.deploy)))
+    text.plain(format!("(deploy {})", replaced.deploy))
+}
+
+fn canceled(deploy: &Deploy) -> Option<Text> {
+    // One that ended otherwise was not canceled by anybody, whoever asked.
+    let matters = !deploy.state.is_final() || deploy.state == State::Canceled;
+    matters.then(|| deploy.acts.iter().rfind(|act| act.what == What::Cancel && act.counts()).map(done_by)).flatten()
+}
+
+/// The acts of a kind that had an effect, the last ones first.
+fn acts(deploy: &Deploy, what: What) -> Option<Text> {
+    let acts = deploy.acts.iter().rev().filter(|act| act.what == what && act.counts()).take(ACTS_MAX).map(done_by);
+    let acts: Vec<Text> = acts.collect();
+    (!acts.is_empty()).then(|| Text::join(acts, &Text::default().line()))
+}
+
+fn done_by(act: &Act) -> Text {
+    let text = match &act.job {
+        Some(job) => Text::default().code(job).plain(" by "),
+        None => Text::default(),
+    };
+    let text = text.then(person(&act.actor()));
+    match &act.reason {
+        Some(reason) => text.plain(": ").plain(reason.as_str()),
+        None => text,
+    }
 }
 
 fn origin(deploy: &Deploy) -> Option<Text> {
     match deploy.origin {
         Origin::Asked => None,
-        Origin::Retry(of) => Some(Text::of(format!("deploy {of}, tried again"))),
+        Origin::Retry(of) => {
+            let text = Text::of(format!("deploy {of}, tried again"));
+            // What there was to say of it at its beginning: that it may be of another commit.
+            Some(match deploy.steps.first().and_then(|step| step.said.as_ref()) {
+                Some(said) => text.plain(". ").plain(said.as_str()),
+                None => text,
+            })
+        }
         Origin::Rollback(to) => Some(Text::of(format!("back to deploy {to}"))),
     }
-}
-
-/// A commit as people name it.
-fn short(revision: &Revision) -> &str {
-    let text = revision.as_str();
-    text.get(..7).unwrap_or(text)
 }
 
 fn parameters(deploy: &Deploy) -> Option<Text> {
@@ -167,6 +213,16 @@ fn build(deploy: &Deploy) -> Option<Text> {
     })
 }
 
+/// What stands on the button that approves a job.
+pub fn approve_label(job: &str) -> String {
+    format!("Approve {}", text::clip(job, BUTTON_NAME_MAX))
+}
+
+/// Whether its failed jobs may run again in the same pipeline.
+fn runs_again(deploy: &Deploy) -> bool {
+    deploy.state.may_run_again() && matches!(deploy.run, Some(RunId::Pipeline { .. })) && deploy.report.failed.is_some()
+}
+
 fn buttons(deploy: &Deploy, mut reply: Reply) -> Reply {
     let number = deploy.id.0;
     if let Some(url) = &deploy.url {
@@ -176,14 +232,20 @@ fn buttons(deploy: &Deploy, mut reply: Reply) -> Reply {
     if deploy.state.is_final() {
         return match deploy.state {
             State::Succeeded => reply,
-            _ => reply.button(run("Retry", format!("/deploys retry {number}"))),
+            _ => {
+                let reply = reply.button(run("Retry", format!("/deploys retry {number}")));
+                if !runs_again(deploy) {
+                    return reply;
+                }
+                reply.button(run("Rerun failed", format!("/deploys retry {number} failed:True")))
+            }
         };
     }
     if deploy.run.is_some() {
         reply = reply.button(run("Cancel", format!("/deploys cancel {number}")));
     }
     for waiting in deploy.report.waiting.iter().take(APPROVALS_MAX) {
-        let label = format!("Approve {}", text::clip(&waiting.job, BUTTON_NAME_MAX));
+        let label = approve_label(&waiting.job);
         let line = format!("/deploys approve {number} hold:{}", waiting.approval);
         reply = reply.button(Button::Run { label, line });
     }

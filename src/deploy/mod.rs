@@ -1,15 +1,21 @@
 //! Deploys: what is asked for, the states they go through, and the service that sees them through.
 
+pub mod act;
+pub mod acts;
 mod advance;
+mod again;
 pub mod agenda;
 pub mod card;
 mod changed;
 mod follow;
+pub mod history;
 pub mod pace;
 pub mod parameters;
 pub mod plan;
+pub mod preview;
 pub mod reason;
 pub mod report;
+pub mod rollback;
 mod rulebook;
 mod send;
 pub mod service;
@@ -26,9 +32,12 @@ use uuid::Uuid;
 use crate::actor::ActorId;
 use crate::circleci::{Run, RunId};
 use crate::id::{ChannelId, DeployId, GuildId, MessageId};
+use crate::permission::Action;
 use crate::repo::{Branch, EnvironmentName, ProjectSlug, RepoName, Revision, Trigger, Vcs};
 use crate::time::Timestamp;
 
+pub use act::Act;
+pub use again::{Return, ReturnPlan};
 pub use follow::Ended;
 pub use pace::Pace;
 pub use parameters::Parameter;
@@ -103,6 +112,8 @@ pub struct Deploy {
     pub report: Report,
     /// The states so far.
     pub steps: Vec<Step>,
+    /// What people did to it.
+    pub acts: Vec<Act>,
     /// Whether CircleCI is asked about it still.
     pub followed: bool,
     /// Grows with each change that people should see.
@@ -119,6 +130,16 @@ pub enum Origin {
     Retry(DeployId),
     /// Back to what an earlier deploy had made live.
     Rollback(DeployId),
+}
+
+impl Origin {
+    /// What somebody must hold to make such a deploy.
+    pub fn action(self) -> Action {
+        match self {
+            Origin::Asked | Origin::Retry(_) => Action::Deploy,
+            Origin::Rollback(_) => Action::Rollback,
+        }
+    }
 }
 
 /// What a deploy replaces.
@@ -150,6 +171,18 @@ impl Deploy {
         self.said = said;
         self.changed_at = now;
         self.ended_at = state.is_final().then_some(now);
+        self.note_step();
+    }
+
+    /// Runs on in the same pipeline, from where it failed. Nothing else leads on from that state.
+    fn run_again(&mut self, now: Timestamp) {
+        debug_assert!(self.state.may_run_again(), "{} does not run again", self.state);
+        self.state = State::Running;
+        self.said = None;
+        self.changed_at = now;
+        self.ended_at = None;
+        self.followed = true;
+        self.report.failed = None;
         self.note_step();
     }
 

@@ -1,7 +1,5 @@
 //! What somebody wants deployed, and how that is carried out. Pure: it reads what it is given.
 
-use uuid::Uuid;
-
 use super::parameters::{PARAMETERS_MAX, VALUE_CHARS_MAX};
 use super::{Origin, Parameter, Reason};
 use crate::actor::{Actor, ActorId};
@@ -39,6 +37,17 @@ pub struct Plan {
     pub(super) repo: Repo,
     pub(super) environment: Environment,
     pub(super) wish: Wish,
+    /// What must still be live when it is recorded, for a rollback.
+    pub(super) replaces: Option<DeployId>,
+    /// What there is to say of it from the beginning.
+    pub(super) note: Option<String>,
+}
+
+impl Plan {
+    /// The environment that is deployed to.
+    pub fn environment(&self) -> &EnvironmentName {
+        &self.environment.name
+    }
 }
 
 /// The environment that is meant: the one named, else the only one, else `production`.
@@ -70,8 +79,8 @@ pub(super) fn all_parameters(
     environment: &Environment,
     wish: &Wish,
     actor: &Actor,
-    uuid: &Uuid,
-    id: DeployId,
+    id: &str,
+    number: &str,
 ) -> Result<Vec<Parameter>, Refusal> {
     if let Some(parameter) = wish.parameters.iter().find(|parameter| environment.template.passes(&parameter.name)) {
         return Err(Refusal::conflict(
@@ -80,8 +89,8 @@ pub(super) fn all_parameters(
         ));
     }
     let values = Values {
-        id: &uuid.to_string(),
-        number: id.0,
+        id,
+        number,
         environment: environment.name.as_str(),
         actor: &name_for_circleci(&actor.id, &actor.name),
         branch: wish.branch.as_str(),

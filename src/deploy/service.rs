@@ -12,18 +12,21 @@ use super::plan::{Plan, Wish, all_parameters, choose};
 use super::rulebook::Rulebooks;
 use super::send::Claims;
 use super::store::Place;
-use super::{Deploy, Pace, Report, State, store};
+use super::{Deploy, Origin, Pace, Report, State, acts, history, rollback, store};
 use crate::actor::Caller;
 use crate::audit::{self, Outcome};
 use crate::circleci::{self, CircleCi};
-use crate::db::{Connection, Db, DbError, Reader};
+use crate::db::{Connection, Db, DbError, Reader, Tx};
 use crate::guild;
-use crate::id::{DeployId, InteractionId, MessageId};
+use crate::id::{InteractionId, MessageId};
 use crate::metrics::Metrics;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
-use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, Trigger};
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos};
 use crate::time::Clock;
+
+/// What is said of a deploy that is tried again where no commit can be named.
+const NEWEST_COMMIT: &str = "The pipeline isn't told a commit, so it runs the newest one of the branch, which may not be the one of the deploy that is tried again.";
 
 /// What became of recording a plan.
 #[derive(Debug)]
@@ -99,13 +102,33 @@ impl Deploys {
             Some(place) => place,
             None => self.find(caller, &wish).await?,
         };
-        all_parameters(&environment, &wish, &caller.actor, &Uuid::nil(), DeployId(0))?;
-        let is_pipeline = matches!(environment.trigger, Trigger::Pipeline { .. });
-        if is_pipeline && wish.revision.is_some() && !environment.template.carries("revision") {
-            let refusal = circleci::revision_not_pinned(&self.repos.project(&repo).await?);
-            return Err(Refusal::conflict(refusal.to_string(), "Nothing was done."));
+        self.fit(caller, repo, environment, wish).await
+    }
+
+    /// A wish that fits its environment, or why it doesn't.
+    pub(super) async fn fit(
+        &self,
+        caller: &Caller,
+        repo: Repo,
+        environment: Environment,
+        mut wish: Wish,
+    ) -> Result<Plan, Refusal> {
+        let mut note = None;
+        if wish.origin != Origin::Asked {
+            // The environment as it is now says what it passes itself.
+            wish.parameters.retain(|parameter| !environment.template.passes(&parameter.name));
         }
-        Ok(Plan { repo, environment, wish })
+        if wish.revision.is_some() && !environment.pins_revisions() {
+            if !matches!(wish.origin, Origin::Retry(_)) {
+                let refusal = circleci::revision_not_pinned(&self.repos.project(&repo).await?);
+                return Err(Refusal::conflict(refusal.to_string(), "Nothing was done."));
+            }
+            wish.revision = None;
+            note = Some(NEWEST_COMMIT.to_owned());
+        }
+        // As long as they will be.
+        all_parameters(&environment, &wish, &caller.actor, &Uuid::nil().to_string(), &i64::MAX.to_string())?;
+        Ok(Plan { repo, environment, wish, replaces: None, note })
     }
 
     /// Records a plan and its audit entry, durably, before CircleCI is called. The permission is asked for again in the same
@@ -117,27 +140,13 @@ impl Deploys {
         interaction: Option<InteractionId>,
         message: Option<MessageId>,
     ) -> Result<Recorded, Refusal> {
-        let Plan { repo, environment, wish } = plan;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        match self.permitted_place(&mut tx, caller, &repo.name, &environment.name, &wish.branch).await? {
-            Some(place) if place.repo == repo && place.environment == environment => {}
-            place => {
-                if place.is_none() {
-                    let ask = ask(&repo.name, &wish.branch, &environment.name);
-                    self.permissions.require_in(&mut tx, caller, Action::Deploy, ask).await?;
-                }
-                return Err(Refusal::conflict(
-                    format!(
-                        "How `{}` is deployed to `{}` was changed this very moment, so nothing was done.",
-                        repo.name, environment.name
-                    ),
-                    "Ask again.",
-                ));
-            }
-        }
+        self.still_permitted(&mut tx, caller, &plan).await?;
+        self.still_so(&mut tx, caller, &plan, interaction).await?;
+        let Plan { repo, environment, wish, note, .. } = plan;
         let (uuid, id) = (Uuid::now_v7(), guild::store::next_deploy(&mut tx, caller.guild).await?);
-        let parameters = all_parameters(&environment, &wish, &caller.actor, &uuid, id)?;
+        let parameters = all_parameters(&environment, &wish, &caller.actor, &uuid.to_string(), &id.0.to_string())?;
         let mut deploy = Deploy {
             uuid,
             id,
@@ -160,7 +169,7 @@ impl Deploys {
             replaces: None,
             trigger: environment.trigger,
             state: State::Triggering,
-            said: None,
+            said: note,
             run: None,
             url: None,
             asked_at: now,
@@ -168,6 +177,7 @@ impl Deploys {
             ended_at: None,
             report: Report::default(),
             steps: Vec::new(),
+            acts: Vec::new(),
             followed: true,
             version: 1,
         };
@@ -181,35 +191,81 @@ impl Deploys {
             }
             Err(error) => return Err(error.into()),
         }
-        let detail = serde_json::json!({
+        let mut detail = serde_json::json!({
             "uuid": deploy.uuid.to_string(),
             "trigger": deploy.trigger.as_str(),
             "parameters": deploy.parameters.iter().map(|p| (p.name.clone(), (&p.value).into())).collect::<serde_json::Map<_, _>>(),
         });
+        match deploy.origin {
+            Origin::Asked => {}
+            Origin::Retry(of) => detail["retry_of"] = of.0.into(),
+            Origin::Rollback(to) => detail["rollback_to"] = to.0.into(),
+        }
         audit::append(&mut tx, &self.entry(&deploy, audit::Action::DeployRequested, Outcome::Allowed, detail)).await?;
         tx.commit().await.map_err(DbError::from)?;
         self.changed.note(deploy.uuid);
         Ok(Recorded::New(Box::new(deploy)))
     }
 
-    /// The branches of a repository that were deployed here, the latest first.
-    pub async fn branches(&self, caller: &Caller, repo: &RepoName, limit: i64) -> Result<Vec<String>, DbError> {
-        store::branches(self.db.pool(), caller.guild, repo, limit).await
+    /// Refuses what is no longer permitted, or what would be deployed otherwise than planned.
+    async fn still_permitted(&self, tx: &mut Tx, caller: &Caller, plan: &Plan) -> Result<(), Refusal> {
+        let Plan { repo, environment, wish, .. } = plan;
+        let action = wish.origin.action();
+        match self.permitted_place(tx, caller, action, &repo.name, &environment.name, &wish.branch).await? {
+            Some(place) if place.repo == *repo && place.environment == *environment => return Ok(()),
+            Some(_) => {}
+            None => {
+                let ask = ask(&repo.name, &wish.branch, &environment.name);
+                self.permissions.require_in(tx, caller, action, ask).await?;
+            }
+        }
+        Err(Refusal::conflict(
+            format!(
+                "How `{}` is deployed to `{}` was changed this very moment, so nothing was done.",
+                repo.name, environment.name
+            ),
+            "Ask again.",
+        ))
     }
 
-    /// A repository and environment, if they are there and `caller` may deploy that branch to it.
+    /// Refuses what rests on something that has changed since it was planned: what a rollback replaces, or that nobody else
+    /// tries a deploy again.
+    async fn still_so(
+        &self,
+        tx: &mut Tx,
+        caller: &Caller,
+        plan: &Plan,
+        interaction: Option<InteractionId>,
+    ) -> Result<(), Refusal> {
+        if let Origin::Retry(of) = plan.wish.origin
+            && let Some(retry) = history::store::unfinished_retry(&mut **tx, caller.guild, of, interaction).await?
+        {
+            return Err(acts::tried_again_already(of, &retry));
+        }
+        if let Some(saw) = plan.replaces {
+            let (repo, environment) = (&plan.repo.name, &plan.environment.name);
+            let live = history::store::succeeded(&mut **tx, caller.guild, repo, environment, 1).await?.pop();
+            if live.as_ref().map(|live| live.id) != Some(saw) {
+                return Err(rollback::deployed_meanwhile(saw, live.as_ref()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A repository and environment, if they are there and `caller` may do `action` to that branch and it.
     async fn permitted_place(
         &self,
         connection: &mut Connection,
         caller: &Caller,
+        action: Action,
         repo: &RepoName,
         environment: &EnvironmentName,
         branch: &Branch,
     ) -> Result<Option<Place>, DbError> {
-        let place = store::place(connection, caller, Action::Deploy, repo, environment, self.clock.now()).await?;
+        let place = store::place(connection, caller, action, repo, environment, self.clock.now()).await?;
         Ok(place.filter(|place| {
             let ask = ask(&place.repo.name, branch, &place.environment.name);
-            self.permissions.allows(&place.rules, caller, Action::Deploy, ask)
+            self.permissions.allows(&place.rules, caller, action, ask)
         }))
     }
 
@@ -247,6 +303,7 @@ impl Deploys {
     }
 }
 
-fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
+/// What a permission about a deploy is asked for.
+pub(super) fn ask<'a>(repo: &'a RepoName, branch: &'a Branch, environment: &'a EnvironmentName) -> Ask<'a> {
     Ask { repo: Some(repo.as_str()), branch: Some(branch.as_str()), environment: Some(environment.as_str()) }
 }

@@ -39,7 +39,13 @@ impl State {
         !matches!(self, State::AwaitingApproval | State::Waiting | State::Triggering | State::Queued | State::Running)
     }
 
-    /// Whether `next` may follow this state.
+    /// Whether somebody may have it run again in the same pipeline, from where it failed: by that act alone it is running
+    /// once more.
+    pub fn may_run_again(self) -> bool {
+        self == State::Failed
+    }
+
+    /// Whether `next` may follow this state by itself.
     pub fn may_become(self, next: State) -> bool {
         use State::*;
         match self {
@@ -78,6 +84,14 @@ mod tests {
             let last = State::ALL.iter().copied().all(|next| !state.may_become(next));
             assert_eq!(state.is_final(), last || state == State::Unknown, "{state}");
             assert_eq!(state.as_str().parse(), Ok(state));
+        }
+    }
+
+    #[test]
+    fn only_what_failed_runs_again_and_never_by_itself() {
+        for state in State::ALL.iter().copied().filter(|state| state.may_run_again()) {
+            assert_eq!(state, State::Failed);
+            assert!(!state.may_become(State::Running));
         }
     }
 

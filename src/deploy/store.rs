@@ -18,8 +18,9 @@ use crate::repo::store::{EnvironmentRow, RepoRow, columns, trigger};
 use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName};
 use crate::time::Timestamp;
 
+/// A deploy's columns.
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     uuid: String,
     guild_id: i64,
     number: i64,
@@ -57,6 +58,7 @@ struct Row {
     ended_at: Option<i64>,
     followed: i64,
     version: i64,
+    acts: String,
 }
 
 /// A query for what a [`Row`] holds.
@@ -66,12 +68,14 @@ macro_rules! select {
             "SELECT uuid, guild_id, number, channel_id, message_id, actor_id, actor_name, repo, vcs, project, environment,
                     branch, revision, parameters, reason, kind, job, definition, state, said, build_number, pipeline_id,
                     pipeline_number, url, asked_at, changed_at, own_parameters, origin, origin_number, replaces_number,
-                    replaces_revision, subject, report, steps, ended_at, followed, version
+                    replaces_revision, subject, report, steps, ended_at, followed, version, acts
                FROM deploy ",
             $which
         )
     };
 }
+
+pub(super) use select;
 
 impl TryFrom<Row> for Deploy {
     type Error = DbError;
@@ -136,6 +140,7 @@ impl TryFrom<Row> for Deploy {
             ended_at: row.ended_at.map(Timestamp::from_millis),
             followed: row.followed != 0,
             version: row.version,
+            acts: serde_json::from_str(&row.acts).map_err(|_| corrupt("acts"))?,
         })
     }
 }
@@ -188,7 +193,7 @@ pub async fn place(
     let sql = format!(
         "SELECT repo.name AS repo_name, repo.vcs, repo.project, repo.default_branch,
                 environment.name AS environment_name, environment.kind, environment.job, environment.definition,
-                environment.template,
+                environment.template, environment.confirm,
                 rule.number, rule.subject_kind, rule.subject_id, rule.effect, rule.action, rule.repo, rule.branch,
                 rule.environment, rule.expires_at, rule.reason, rule.made_by, rule.made_by_name, rule.made_at
            FROM repo
@@ -274,7 +279,7 @@ pub async fn insert(tx: &mut Tx, deploy: &mut Deploy, interaction: Option<Intera
     Ok(())
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("reports and steps are strings, numbers and lists of them")
 }
 
@@ -455,22 +460,4 @@ pub async fn without_run(
     .fetch_all(executor)
     .await?;
     ids.iter().map(|id| uuid_of(id)).collect()
-}
-
-/// The branches of a repository that were deployed here, the latest first.
-pub async fn branches(
-    executor: impl Executor<'_, Database = Any>,
-    guild: GuildId,
-    repo: &RepoName,
-    limit: i64,
-) -> Result<Vec<String>, DbError> {
-    let names = sqlx::query_scalar(
-        "SELECT branch FROM deploy WHERE guild_id = $1 AND repo = $2 GROUP BY branch ORDER BY MAX(changed_at) DESC LIMIT $3",
-    )
-    .bind(guild.row())
-    .bind(repo.as_str())
-    .bind(limit)
-    .fetch_all(executor)
-    .await?;
-    Ok(names)
 }

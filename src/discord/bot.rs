@@ -20,6 +20,7 @@ use super::gateway::{self, GatewayOptions, Incoming};
 use super::registration::{self, Registered};
 use super::rest::{GatewayBot, Rest, RestError, SetupError};
 use crate::app::{App, Chat, Visibility};
+use crate::command;
 use crate::complete::complete;
 use crate::config;
 use crate::reply::{Reply, Text, Tone};
@@ -234,7 +235,9 @@ impl Bot {
     async fn press(&self, press: &ComponentInteraction) {
         match decode::button(press) {
             Ok(request) => {
-                let chat = self.conversation(press.application_id, press.id, press.channel_id, &press.token, true);
+                // A page takes the place of the one before; whatever else is pressed stands on a card that stays.
+                let updates = command::find(&request.path).is_some_and(|leaf| leaf.pages);
+                let chat = self.conversation(press.application_id, press.id, press.channel_id, &press.token, updates);
                 self.app.handle(&request, &chat).await;
             }
             Err(undecodable) => {
@@ -250,7 +253,7 @@ impl Bot {
         let completed = complete(&self.app, &request.caller, &request.path, &request.arguments, &option, &text);
         let choices = timeout(COMPLETE_WITHIN, completed).await.unwrap_or_default();
         let choices: Vec<AutocompleteChoice> =
-            choices.into_iter().map(|choice| AutocompleteChoice::new(choice.clone(), choice)).collect();
+            choices.into_iter().map(|choice| AutocompleteChoice::new(choice.label, choice.value)).collect();
         let body =
             serde_json::json!({ "type": CHOICES, "data": CreateAutocompleteResponse::new().set_choices(choices) });
         if let Err(error) = self.rest.callback(typed.id, &typed.token, &body, Instant::now() + COMPLETE_WITHIN).await {

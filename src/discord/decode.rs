@@ -7,7 +7,7 @@ use serenity::model::user::User;
 
 use crate::actor::{Actor, ActorId, Caller};
 use crate::app::Request;
-use crate::command::{self, Arguments, Path, Value};
+use crate::command::{self, Arguments, Leaf, Path, Value};
 use crate::console::parse::{Line, parse};
 use crate::console::people::People;
 use crate::id::{ChannelId, GuildId, InteractionId, RoleId, UserId};
@@ -21,7 +21,7 @@ pub enum Undecodable {
     /// An id is out of range.
     #[error("An id in it is not one that Discord makes.")]
     Id,
-    /// A button that is not one of ours, or not one that lists.
+    /// A button that is not one of ours.
     #[error("That button is not known to this version of Slipway. Run the command again.")]
     Button,
 }
@@ -59,13 +59,14 @@ pub fn typed(interaction: &CommandInteraction) -> Option<(String, String)> {
     interaction.data.autocomplete().map(|option| (option.name.to_owned(), option.value.to_owned()))
 }
 
-/// A press on a button that turns a list's pages: its id is the line of the page. Anyone can send any id, so only commands
-/// that list are run, with the presser's own permissions.
+/// A press on a button, whose id is a line of the console's. Anyone can send any id, so only commands are run that list or
+/// that the table lets a button run, with the presser's own permissions.
 pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable> {
     let guild = GuildId::new(interaction.guild_id.ok_or(Undecodable::NoGuild)?.get()).ok_or(Undecodable::Id)?;
     let line = parse(&interaction.data.custom_id, &People::new(guild, Vec::new())).map_err(|_| Undecodable::Button)?;
     let Line::Command { path, arguments } = line else { return Err(Undecodable::Button) };
-    if !command::find(&path).is_some_and(|leaf| leaf.pages) {
+    let says_all = |leaf: &Leaf| leaf.in_lines.iter().all(|option| arguments.text(option.name).is_some());
+    if !command::find(&path).is_some_and(|leaf| leaf.pages || (leaf.pressed && says_all(leaf))) {
         return Err(Undecodable::Button);
     }
     Ok(Request {

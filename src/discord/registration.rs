@@ -65,6 +65,7 @@ fn subcommand(name: &str, leaf: &Leaf) -> CreateCommandOption {
 fn option(spec: &OptionSpec) -> CreateCommandOption {
     let kind = match spec.kind {
         Kind::Text | Kind::Choice(_) | Kind::Completed(_) => CommandOptionType::String,
+        Kind::Flag => CommandOptionType::Boolean,
         Kind::User => CommandOptionType::User,
         Kind::Mentionable => CommandOptionType::Mentionable,
     };
@@ -75,7 +76,7 @@ fn option(spec: &OptionSpec) -> CreateCommandOption {
         Kind::Choice(choices) => {
             choices.iter().fold(option, |option, choice| option.add_string_choice(*choice, *choice))
         }
-        Kind::User | Kind::Mentionable => option,
+        Kind::Flag | Kind::User | Kind::Mentionable => option,
     }
 }
 

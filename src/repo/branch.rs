@@ -93,6 +93,11 @@ impl Revision {
         &self.0
     }
 
+    /// The commit as people name it: its first 7 digits.
+    pub fn short(&self) -> &str {
+        self.0.get(..7).unwrap_or(&self.0)
+    }
+
     /// Whether `abbreviation` stands for this commit.
     pub fn is_full_of(&self, abbreviation: &Revision) -> bool {
         self.0.starts_with(&abbreviation.0)

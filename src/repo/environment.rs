@@ -134,11 +134,18 @@ pub struct Environment {
     pub trigger: Trigger,
     /// What is passed to its pipeline; empty for a job or a build.
     pub template: Template,
+    /// Whether a rollback there asks for a confirmation first.
+    pub confirm: bool,
 }
 
 impl Environment {
     /// An environment that passes nothing of its own.
     pub fn new(name: EnvironmentName, trigger: Trigger) -> Self {
-        Self { name, trigger, template: Template::default() }
+        Self { name, trigger, template: Template::default(), confirm: false }
+    }
+
+    /// Whether a deploy there can be of a certain commit: a pipeline must be told it by its template.
+    pub fn pins_revisions(&self) -> bool {
+        !matches!(self.trigger, Trigger::Pipeline { .. }) || self.template.carries("revision")
     }
 }

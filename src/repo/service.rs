@@ -49,6 +49,8 @@ pub struct EnvironmentChange {
     pub definition: Option<String>,
     /// What is passed to the pipeline.
     pub template: Option<Template>,
+    /// Whether a rollback asks for a confirmation first.
+    pub confirm: Option<bool>,
 }
 
 impl EnvironmentChange {
@@ -96,7 +98,7 @@ impl EnvironmentChange {
             TriggerKind::Pipeline => self.template.unwrap_or(kept.template),
             TriggerKind::Job | TriggerKind::Build => Template::default(),
         };
-        Ok(Environment { name: kept.name, trigger, template })
+        Ok(Environment { name: kept.name, trigger, template, confirm: self.confirm.unwrap_or(kept.confirm) })
     }
 }
 
@@ -331,7 +333,7 @@ fn unknown(name: &RepoName) -> Refusal {
 
 fn describe(environment: &Environment) -> serde_json::Value {
     let (kind, job, definition) = store::columns(&environment.trigger);
-    serde_json::json!({ "trigger": kind, "job": job, "definition": definition, "parameters": environment.template.to_string() })
+    serde_json::json!({ "trigger": kind, "job": job, "definition": definition, "parameters": environment.template.to_string(), "confirm": environment.confirm })
 }
 
 #[cfg(test)]
@@ -345,7 +347,7 @@ mod tests {
 
     fn to_build() -> EnvironmentChange {
         let (name, kind) = (EnvironmentName::production(), Some(TriggerKind::Build));
-        EnvironmentChange { name, kind, job: None, definition: None, template: None }
+        EnvironmentChange { name, kind, job: None, definition: None, template: None, confirm: None }
     }
 
     fn why(change: EnvironmentChange, repo: &Repo) -> String {

@@ -39,6 +39,7 @@ pub(crate) struct EnvironmentRow {
     job: Option<String>,
     definition: Option<String>,
     template: String,
+    confirm: i64,
 }
 
 impl TryFrom<EnvironmentRow> for Environment {
@@ -49,6 +50,7 @@ impl TryFrom<EnvironmentRow> for Environment {
             name: row.environment_name.parse().map_err(|_| DbError::Corrupt("an environment's name".to_owned()))?,
             trigger: trigger(&row.kind, row.job, row.definition)?,
             template: row.template.parse().map_err(|_| DbError::Corrupt("an environment's template".to_owned()))?,
+            confirm: row.confirm != 0,
         })
     }
 }
@@ -106,7 +108,9 @@ pub async fn environments_of_guild(
     guild: GuildId,
 ) -> Result<Vec<(String, Environment)>, DbError> {
     let rows = sqlx::query(
-        "SELECT repo_key, name AS environment_name, kind, job, definition, template FROM environment WHERE guild_id = $1",
+        "SELECT repo_key, name AS environment_name, kind, job, definition, template, confirm
+           FROM environment
+          WHERE guild_id = $1",
     )
     .bind(guild.row())
     .fetch_all(executor)
@@ -141,7 +145,7 @@ pub async fn environments(
     repo: &RepoName,
 ) -> Result<Vec<Environment>, DbError> {
     let rows: Vec<EnvironmentRow> = sqlx::query_as(
-        "SELECT name AS environment_name, kind, job, definition, template
+        "SELECT name AS environment_name, kind, job, definition, template, confirm
            FROM environment
           WHERE guild_id = $1 AND repo_key = $2
           ORDER BY name",
@@ -181,10 +185,10 @@ pub async fn put_environment(
 ) -> Result<(), DbError> {
     let (kind, job, definition) = columns(&environment.trigger);
     sqlx::query(
-        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition, template)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition, template, confirm)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (guild_id, repo_key, name)
-         DO UPDATE SET kind = $4, job = $5, definition = $6, template = $7",
+         DO UPDATE SET kind = $4, job = $5, definition = $6, template = $7, confirm = $8",
     )
     .bind(guild.row())
     .bind(repo.key())
@@ -193,6 +197,7 @@ pub async fn put_environment(
     .bind(job)
     .bind(definition)
     .bind(environment.template.to_string())
+    .bind(i64::from(environment.confirm))
     .execute(&mut **tx)
     .await?;
     Ok(())

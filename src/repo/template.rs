@@ -24,7 +24,7 @@ pub struct Values<'a> {
     /// The deploy's UUID.
     pub id: &'a str,
     /// Its number.
-    pub number: i64,
+    pub number: &'a str,
     /// Its environment.
     pub environment: &'a str,
     /// Who asked.
@@ -57,8 +57,8 @@ impl Template {
     /// The parameters with a deploy's own values in place. Other types than strings stay as they are. A filled value may be
     /// longer than CircleCI takes.
     pub fn fill(&self, values: &Values<'_>) -> Vec<Parameter> {
-        let number = values.number.to_string();
-        let of = [values.id, &number, values.environment, values.actor, values.branch, values.revision, values.reason];
+        let of =
+            [values.id, values.number, values.environment, values.actor, values.branch, values.revision, values.reason];
         let fill = |value: &Value| match value {
             Value::Text(text) => {
                 // From left to right, so that what a value holds is not read as a placeholder itself.
@@ -178,7 +178,7 @@ mod tests {
         let template: Template =
             r#"{"action":"deploy","dry":false,"count":3,"what":"{environment}:{branch}@{revision} by {actor} #{number} {reason}"}"#.parse().unwrap();
         let values = Values {
-            number: 12,
+            number: "12",
             environment: "production",
             actor: "alice",
             branch: "main",

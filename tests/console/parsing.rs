@@ -32,6 +32,12 @@ fn options_by_position_and_by_name_are_the_same_command() {
         ("/permission grant @everyone view", "/permission grant <@&1> view"),
         ("/help permission grant", "/help command:\"permission grant\""),
         ("/permission revoke #1", "  permission   revoke id:#1 "),
+        (
+            "/deploys approve 12 hold:0190c2a4-7d1e-7c3a-9b1f-2f7d3c5a1e00",
+            "/deploys approve id:12 hold:0190c2a4-7d1e-7c3a-9b1f-2f7d3c5a1e00",
+        ),
+        ("/deploys retry 12 again True", "/deploys retry 12 failed:True reason:again"),
+        ("/rollback acme/web production 9", "/rollback acme/web to:9 environment:production"),
     ] {
         // A role's name at the moment decides nothing.
         let same = |line| meaning(line).replace("\"<@&1>\"", "\"everyone\"");

@@ -143,6 +143,14 @@ impl Stage {
         Self::following_on(FakeCircleCi::start().await, &[]).await
     }
 
+    /// The same with the job `deploy_docker` of API v1.1.
+    pub async fn following_job() -> Self {
+        let stage = Self::following().await;
+        let set = CommandCall::new("environment").sub("set").string("repo", "acme/web").string("name", "production");
+        stage.root().hears(set.string("job", "deploy_docker")).await;
+        stage
+    }
+
     /// The same on this CircleCI and with more settings.
     pub async fn following_on(circleci: FakeCircleCi, more: &[(&str, &str)]) -> Self {
         let mut stage = Self { pace: quick(), ..Self::before_curtain(circleci, more).await };

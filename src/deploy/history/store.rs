@@ -1,0 +1,149 @@
+//! Questions about the deploys there were, as rows.
+
+use sqlx::{Any, Executor};
+
+use super::Filter;
+use crate::db::{DbError, Tx};
+use crate::deploy::Deploy;
+use crate::deploy::store::{Row, json, select};
+use crate::id::{DeployId, GuildId, InteractionId};
+use crate::repo::{EnvironmentName, RepoName};
+
+fn read(rows: Vec<Row>) -> Result<Vec<Deploy>, DbError> {
+    rows.into_iter().map(Deploy::try_from).collect()
+}
+
+/// The deploys of a guild that `filter` means, the newest first.
+pub async fn matching(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Deploy>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "WHERE guild_id = $1
+           AND (CAST($2 AS TEXT) IS NULL OR lower(repo) = $2)
+           AND (CAST($3 AS TEXT) IS NULL OR environment = $3)
+           AND (CAST($4 AS TEXT) IS NULL OR state = $4)
+           AND (CAST($5 AS TEXT) IS NULL OR actor_id = $5)
+         ORDER BY number DESC
+         LIMIT $6"
+    ))
+    .bind(guild.row())
+    .bind(filter.repo.as_ref().map(RepoName::key))
+    .bind(filter.environment.as_ref().map(EnvironmentName::as_str))
+    .bind(filter.status.map(|state| state.as_str()))
+    .bind(filter.user.as_ref().map(ToString::to_string))
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    read(rows)
+}
+
+/// The deploys that succeeded somewhere, the one that ended last, which is live, first.
+pub async fn succeeded(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    repo: &RepoName,
+    environment: &EnvironmentName,
+    limit: i64,
+) -> Result<Vec<Deploy>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "WHERE guild_id = $1 AND lower(repo) = $2 AND environment = $3 AND state = 'succeeded'
+         ORDER BY ended_at DESC, number DESC
+         LIMIT $4"
+    ))
+    .bind(guild.row())
+    .bind(repo.key())
+    .bind(environment.as_str())
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    read(rows)
+}
+
+/// The deploys to a place that have not come to their end, the newest first.
+pub async fn unfinished(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    repo: &RepoName,
+    environment: &EnvironmentName,
+) -> Result<Vec<Deploy>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "WHERE guild_id = $1 AND lower(repo) = $2 AND environment = $3
+           AND state IN ('awaiting_approval', 'waiting', 'triggering', 'queued', 'running')
+         ORDER BY number DESC"
+    ))
+    .bind(guild.row())
+    .bind(repo.key())
+    .bind(environment.as_str())
+    .fetch_all(executor)
+    .await?;
+    read(rows)
+}
+
+/// The deploys that were made of one: its retries, and rollbacks to it.
+pub async fn made_of(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    of: DeployId,
+) -> Result<Vec<Deploy>, DbError> {
+    let rows: Vec<Row> = sqlx::query_as(select!("WHERE guild_id = $1 AND origin_number = $2 ORDER BY number"))
+        .bind(guild.row())
+        .bind(of.0)
+        .fetch_all(executor)
+        .await?;
+    read(rows)
+}
+
+/// A retry of a deploy that has not come to its end, if there is one that another interaction has made.
+pub async fn unfinished_retry(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    of: DeployId,
+    interaction: Option<InteractionId>,
+) -> Result<Option<Deploy>, DbError> {
+    let row: Option<Row> = sqlx::query_as(select!(
+        "WHERE guild_id = $1 AND origin_number = $2 AND origin = 'retry'
+           AND state IN ('awaiting_approval', 'waiting', 'triggering', 'queued', 'running')
+           AND (interaction_id IS NULL OR interaction_id <> $3)
+         ORDER BY number DESC
+         LIMIT 1"
+    ))
+    .bind(guild.row())
+    .bind(of.0)
+    // No interaction of Discord's has this id.
+    .bind(interaction.map_or(0, InteractionId::row))
+    .fetch_optional(executor)
+    .await?;
+    row.map(Deploy::try_from).transpose()
+}
+
+/// Keeps the acts of a deploy, whose version is one more afterwards.
+pub async fn put_acts(tx: &mut Tx, deploy: &mut Deploy) -> Result<(), DbError> {
+    sqlx::query("UPDATE deploy SET acts = $1, version = version + 1 WHERE uuid = $2")
+        .bind(json(&deploy.acts))
+        .bind(deploy.uuid.to_string())
+        .execute(&mut **tx)
+        .await?;
+    deploy.version += 1;
+    Ok(())
+}
+
+/// The branches of a repository that were deployed here, the latest first.
+pub async fn branches(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    repo: &RepoName,
+    limit: i64,
+) -> Result<Vec<String>, DbError> {
+    let names = sqlx::query_scalar(
+        "SELECT branch FROM deploy WHERE guild_id = $1 AND repo = $2 GROUP BY branch ORDER BY MAX(changed_at) DESC LIMIT $3",
+    )
+    .bind(guild.row())
+    .bind(repo.as_str())
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    Ok(names)
+}

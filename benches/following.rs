@@ -6,11 +6,13 @@
 #[path = "peers/ack_only.rs"]
 mod ack_only;
 #[path = "stage/contestant.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod contestant;
 #[path = "stage/figures.rs"]
-#[allow(dead_code, reason = "it holds the other benchmark's figures too")]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod figures;
 #[path = "stage/process.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod process;
 #[path = "../tests/support/mod.rs"]
 mod support;

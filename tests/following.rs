@@ -73,7 +73,7 @@ mod the_card {
 
         let card = asked.answer_when(|card| card.text().contains("Failed: ")).await;
 
-        insta::assert_snapshot!(stage.tidy(&card), @"
+        insta::assert_snapshot!(stage.tidy(&card).replace('\u{200b}', "·"), @"
         # Deploy #1 is failed
         Retry makes a new deploy; Rerun failed runs only the failed jobs again, in the same pipeline.
         Repository: `acme/web`
@@ -89,7 +89,7 @@ mod the_card {
         ```
         Pushing image
         export AWS_SECRET_ACCESS_KEY=[masked]
-        Error: denied @​everyone
+        Error: denied @·everyone
         ```
         Build: pipeline 1: <https://circleci.test/pipelines/github/acme/web/1>
         [Build](https://circleci.test/pipelines/github/acme/web/1) [Retry](/deploys retry 1) [Rerun failed](/deploys retry 1 failed:True)

@@ -72,6 +72,14 @@ impl Shown {
         self.state == deploy.state && *waiting == deploy.report.waiting && *failed == deploy.report.failed
     }
 
+    /// Whether a person would rather wait for the next change than read the whole card now.
+    fn comes_to_more(&self) -> bool {
+        match self.state {
+            State::Failed => self.followed,
+            state => !state.is_final() && self.report.waiting.is_empty(),
+        }
+    }
+
     /// Whether nothing more is told of it; what CircleCI can't be asked about isn't waited for.
     fn is_over(&self) -> bool {
         self.state.is_final() && (!self.followed || self.state == State::Unknown)
@@ -261,7 +269,8 @@ impl<W: Write + Send> Session<'_, W> {
             self.followed().insert(uuid, Shown::of(&deploy, is_left));
             match before {
                 Some(before) if before.tells_the_same(&deploy) => {}
-                Some(_) if !deploy.state.is_final() && deploy.report.waiting.is_empty() => {
+                // The whole card comes with what failed, or with what waits.
+                Some(_) if Shown::of(&deploy, is_left).comes_to_more() => {
                     self.screen.say(&format!("Deploy {} is {}", deploy.id, deploy.state));
                 }
                 _ => self.show(&card(&deploy)),
@@ -276,6 +285,10 @@ impl<W: Write + Send> Session<'_, W> {
     async fn all_end_well(&self) -> bool {
         let changed = self.app.deploys.changed();
         while self.followed().values().any(|shown| !shown.is_over()) {
+            if self.followed().values().all(|shown| shown.is_over() || !shown.report.waiting.is_empty()) {
+                self.screen.say("What is left waits for an approval, and no line is left that could give one. Builds go on without the console; its next start tells how they are.");
+                return false;
+            }
             tokio::select! {
                 changed = changed.next() => self.show_changed(changed).await,
                 () = self.stop.cancelled() => break,

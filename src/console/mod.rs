@@ -278,9 +278,15 @@ impl Console {
     }
 }
 
-/// Nothing is far away in the sandbox, and nobody else asks there.
+/// Nothing is far away in the sandbox, and nobody else asks there. It forgets its builds when it ends: what an earlier console
+/// has left unfinished is soon known not to be there.
 fn sandbox_pace() -> Pace {
-    Pace { first: Duration::from_millis(300), longest: Duration::from_secs(2), ..Pace::default() }
+    Pace {
+        first: Duration::from_millis(300),
+        longest: Duration::from_secs(2),
+        vanished_for: Duration::from_secs(1),
+        ..Pace::default()
+    }
 }
 
 /// Registers the sandbox's repository, unless it is registered already.

@@ -112,6 +112,20 @@ mod the_card {
     }
 
     #[tokio::test]
+    async fn tells_a_whole_builds_story_whose_number_circleci_does_not_answer() {
+        let stage = Stage::following().await;
+        let set = support::discord::CommandCall::new("environment").sub("set").string("repo", "acme/web");
+        stage.root().hears(set.string("name", "production").string("trigger", "build")).await;
+        let asked = stage.alice().deploys("acme/web", "main").await;
+        let card = card_is(&asked, "running").await;
+        assert!(card.buttons().iter().any(|button| button.label == "Build"), "{}", card.text());
+        stage.circleci.finish_pipeline("acme/web", 1, Outcome::Success);
+        card_is(&asked, "succeeded").await;
+        assert_eq!(stage.circleci.triggers(), 1);
+        stage.finish().await;
+    }
+
+    #[tokio::test]
     async fn says_what_the_deploy_replaces() {
         let stage = Stage::following().await;
         let first = stage.alice().deploys("acme/web", "main").await;

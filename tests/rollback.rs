@@ -247,6 +247,21 @@ async fn a_confirmation_that_fits_no_button_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn the_same_rollback_asked_for_twice_is_done_once() {
+    let stage = stage().await;
+    deployed(&stage, "main", 1, Outcome::Success).await;
+    deployed(&stage, "feature/login", 2, Outcome::Success).await;
+
+    let (first, second) = (stage.alice().runs(rollback()).await, stage.alice().runs(rollback()).await);
+
+    let answers = [first.answer().await.text(), second.answer().await.text()];
+    let told = answers.iter().filter(|text| text.contains("Going back to deploy `#1` is under way already"));
+    assert_eq!((told.count(), stage.states().await.len()), (1, 3), "{answers:?}");
+    assert_eq!(stage.circleci.triggers(), 3);
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn someone_deployed_meanwhile() {
     let stage = stage().await;
     stage.root().hears(set("production").boolean("confirm", true)).await;

@@ -286,7 +286,7 @@ impl<W: Write + Send> Session<'_, W> {
         let changed = self.app.deploys.changed();
         while self.followed().values().any(|shown| !shown.is_over()) {
             if self.followed().values().all(|shown| shown.is_over() || !shown.report.waiting.is_empty()) {
-                self.screen.say("What is left waits for an approval, and no line is left that could give one. Builds go on without the console; its next start tells how they are.");
+                self.screen.say("What is left waits for an approval, and no line is left that could give one. Builds go on at CircleCI without the console, and its next start tells how they are; the sandbox ends with it.");
                 return false;
             }
             tokio::select! {

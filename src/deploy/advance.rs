@@ -85,7 +85,7 @@ pub fn with_failure(deploy: &Deploy, failure: Option<Failure>) -> Deploy {
 pub fn vanished(deploy: &Deploy, now: Timestamp) -> Deploy {
     let mut next = deploy.clone();
     if next.state.may_become(State::Unknown) {
-        let said = "CircleCI no longer knows the build: it was deleted, or the token may no longer see the project. How it ended can't be told.";
+        let said = "CircleCI no longer knows the build: it was deleted, or the token may no longer see the project. How it ended can't be told. Look at the project on CircleCI, and at what runs, before you deploy again.";
         next.enter(State::Unknown, Some(said.to_owned()), now);
     }
     next.followed = false;

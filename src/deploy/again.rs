@@ -87,6 +87,9 @@ impl Deploys {
         };
         let (repo, environment, live, target) = found;
         let unfinished = history::store::unfinished(&mut *reader, caller.guild, &repo.name, &environment.name).await?;
+        if let Some(first) = unfinished.iter().find(|deploy| deploy.origin == Origin::Rollback(target.id)) {
+            return Err(rollback::under_way(target.id, first));
+        }
         drop(reader);
         let again = Wish {
             repo: repo.name.clone(),

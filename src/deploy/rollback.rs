@@ -108,6 +108,15 @@ pub fn check_pins(repo: &RepoName, environment: &Environment) -> Result<(), Refu
     ))
 }
 
+/// The refusal to go back twice to the same deploy at a time.
+pub fn under_way(to: DeployId, first: &Deploy) -> Refusal {
+    let refusal = Refusal::conflict(
+        format!("Going back to deploy `{to}` is under way already: that is deploy `{}`, {}.", first.id, first.state),
+        format!("`/deploys show {}` tells how it goes.", first.id),
+    );
+    refusal.with_page(first.url.clone())
+}
+
 /// The refusal when something else is live than what the person saw.
 pub fn deployed_meanwhile(saw: DeployId, live: Option<&Deploy>) -> Refusal {
     let now = match live {

@@ -242,6 +242,11 @@ impl Deploys {
         {
             return Err(acts::tried_again_already(of, &retry));
         }
+        if let Origin::Rollback(to) = plan.wish.origin
+            && let Some(first) = history::store::unfinished_rollback(&mut **tx, caller.guild, to, interaction).await?
+        {
+            return Err(rollback::under_way(to, &first));
+        }
         if let Some(saw) = plan.replaces {
             let (repo, environment) = (&plan.repo.name, &plan.environment.name);
             let live = history::store::succeeded(&mut **tx, caller.guild, repo, environment, 1).await?.pop();

@@ -103,8 +103,27 @@ pub async fn unfinished_retry(
     of: DeployId,
     interaction: Option<InteractionId>,
 ) -> Result<Option<Deploy>, DbError> {
+    unfinished_from(executor, guild, ("retry", of), interaction).await
+}
+
+/// The same of a rollback to a deploy.
+pub async fn unfinished_rollback(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    to: DeployId,
+    interaction: Option<InteractionId>,
+) -> Result<Option<Deploy>, DbError> {
+    unfinished_from(executor, guild, ("rollback", to), interaction).await
+}
+
+async fn unfinished_from(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    (origin, of): (&str, DeployId),
+    interaction: Option<InteractionId>,
+) -> Result<Option<Deploy>, DbError> {
     let row: Option<Row> = sqlx::query_as(select!(
-        "WHERE guild_id = $1 AND origin_number = $2 AND origin = 'retry'
+        "WHERE guild_id = $1 AND origin_number = $2 AND origin = $4
            AND state IN ('awaiting_approval', 'waiting', 'triggering', 'queued', 'running')
            AND (interaction_id IS NULL OR interaction_id <> $3)
          ORDER BY number DESC
@@ -114,6 +133,7 @@ pub async fn unfinished_retry(
     .bind(of.0)
     // No interaction of Discord's has this id.
     .bind(interaction.map_or(0, InteractionId::row))
+    .bind(origin.to_owned())
     .fetch_optional(executor)
     .await?;
     row.map(Deploy::try_from).transpose()

@@ -220,7 +220,11 @@ impl Stage {
     pub async fn start_bot_again(&mut self) {
         let before = self.discord.identifies().len();
         self.start_bot();
-        self.discord.identified(before + 1).await;
+        let bot = self.bot.as_mut().expect("it was started just now");
+        tokio::select! {
+            () = self.discord.identified(before + 1) => {}
+            ended = &mut bot.task => panic!("the bot does not start again: {ended:?}"),
+        }
         self.discord.ready().await;
     }
 

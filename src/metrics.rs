@@ -86,8 +86,6 @@ vocabulary! {
     Edited, "result of an edit", "shown" {
         /// Discord took it.
         Shown = "shown",
-        /// A newer one took its place before it was sent.
-        Overtaken = "overtaken",
         /// Discord did not take it.
         Failed = "failed",
     }

@@ -112,7 +112,7 @@ impl Deploys {
         let left = store::followed(self.db.pool()).await?;
         let each = TAKE_UP_WITHIN.checked_div(u32::try_from(left.len()).unwrap_or(u32::MAX)).unwrap_or_default();
         let mut pause = Duration::ZERO;
-        for (deploy, _) in &left {
+        for deploy in &left {
             self.agenda.add(*deploy, pause);
             pause += each.min(self.pace.first);
         }

@@ -4,6 +4,7 @@ pub mod store;
 
 use std::collections::HashSet;
 
+use super::service::ask;
 use super::{Deploy, Deploys, State};
 use crate::actor::{ActorId, Caller};
 use crate::db::DbError;
@@ -111,11 +112,7 @@ impl Deploys {
 
 /// What a permission about a deploy is asked for.
 pub(super) fn place_of(deploy: &Deploy) -> Ask<'_> {
-    Ask {
-        repo: Some(deploy.repo.as_str()),
-        branch: Some(deploy.branch.as_str()),
-        environment: Some(deploy.environment.as_str()),
-    }
+    ask(&deploy.repo, &deploy.branch, &deploy.environment)
 }
 
 /// The same words whether there is none or the person may not see it.

@@ -11,15 +11,15 @@ use super::plan::name_for_circleci;
 use super::settled::Settled;
 use super::{Deploy, Deploys, Reason, State, store};
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{CLOCK_SKEW, Found, Order, Project, RunId, SENT_WITHIN, TriggerError};
+use crate::circleci::{CLOCK_SKEW, Found, Order, RunId, SENT_WITHIN, TriggerError};
 use crate::db::DbError;
 use crate::metrics::Triggered;
-use crate::repo::{Repo, Revision};
+use crate::repo::Revision;
 
 /// A result that could not be recorded is tried again this often, over about half a minute.
 const RECORD_TRIES: usize = 8;
 
-/// What is told of a deploy whose sending a stop has interrupted.
+/// What is told of a deploy that still stands as being sent: a stop has interrupted it, or the database.
 const INTERRUPTED: &str = "CircleCI's answer to the trigger was not recorded.";
 /// What is told of one whose answer never came.
 const ANSWER_LOST: &str = "CircleCI's answer to the trigger was lost.";
@@ -100,11 +100,8 @@ impl Deploys {
     }
 
     async fn order(&self, deploy: &Deploy) -> Result<Order, DbError> {
-        let repo =
-            Repo { name: deploy.repo.clone(), vcs: deploy.vcs, project: deploy.project.clone(), default_branch: None };
-        let project: Project = self.repos.project(&repo).await?;
         Ok(Order {
-            project,
+            project: self.project_of(deploy).await?,
             trigger: deploy.trigger.clone(),
             branch: deploy.branch.clone(),
             revision: deploy.revision.clone(),
@@ -145,7 +142,7 @@ impl Deploys {
     }
 
     /// Records what a deploy has become. What CircleCI took must not be forgotten for a moment's trouble with the disk, so
-    /// this is tried again for a while; failing that, the deploy is taken up at the next start.
+    /// this is tried again for a while; failing that, the deploy is looked for by following it.
     async fn settle(&self, before: Deploy, settled: Settled) -> Deploy {
         let mut deploy = before.clone();
         if !settled.apply(&mut deploy, self.clock.now()) {

@@ -342,14 +342,11 @@ pub async fn numbered(
     row.map(Deploy::try_from).transpose()
 }
 
-/// The deploys that CircleCI is still asked about, of every guild, with when they were asked for; oldest first.
-pub async fn followed(executor: impl Executor<'_, Database = Any>) -> Result<Vec<(Uuid, Timestamp)>, DbError> {
-    let rows: Vec<(String, i64)> =
-        sqlx::query_as("SELECT uuid, asked_at FROM deploy WHERE followed = 1 ORDER BY asked_at")
-            .fetch_all(executor)
-            .await?;
-    let read = |(uuid, at): (String, i64)| Ok((uuid_of(&uuid)?, Timestamp::from_millis(at)));
-    rows.into_iter().map(read).collect()
+/// The deploys that CircleCI is still asked about, of every guild; oldest first.
+pub async fn followed(executor: impl Executor<'_, Database = Any>) -> Result<Vec<Uuid>, DbError> {
+    let uuids: Vec<String> =
+        sqlx::query_scalar("SELECT uuid FROM deploy WHERE followed = 1 ORDER BY asked_at").fetch_all(executor).await?;
+    uuids.iter().map(|uuid| uuid_of(uuid)).collect()
 }
 
 /// The followed deploys that a run belongs to, a pipeline or a build, each with its project's slug on CircleCI.

@@ -162,7 +162,7 @@ impl Cards {
             Ok(None) => return None,
             Err(error) => {
                 tracing::warn!(deploy.uuid = %uuid, "A deploy can't be read to be shown: {error}");
-                return Some(AGAIN_AFTER_MAX.min(AGAIN_AFTER * 5));
+                return Some(AGAIN_AFTER);
             }
         };
         let known = self.known().entry(uuid).or_default().clone();

@@ -22,7 +22,7 @@ impl Deploys {
 
     /// The deploys that CircleCI is still asked about, of every guild.
     pub async fn unfinished(&self) -> Result<Vec<Uuid>, DbError> {
-        Ok(super::store::followed(self.db.pool()).await?.into_iter().map(|(deploy, _)| deploy).collect())
+        super::store::followed(self.db.pool()).await
     }
 
     /// The deploys whose card doesn't show them as they are.

@@ -234,7 +234,7 @@ async fn a_confirmation_that_fits_no_button_is_refused_with_what_to_do() {
     let long = hears(&stage, rollback().string("reason", &"why ".repeat(20))).await;
     insta::assert_snapshot!(long, @"
     # Not done
-    A rollback in `production` is confirmed by a button, which holds only a short line: this one doesn't fit. Shorten the reason or leave it out; where the name alone is too long, an admin ends the confirmation with `/environment set … confirm:False`.
+    This must be confirmed by a button, which holds only a short line, and this one doesn't fit. Shorten the reason or leave it out; where the name alone is too long, an admin ends the confirmation with `/environment set … confirm:False`.
     ");
     let listed = hears(&stage, CommandCall::new("environment").sub("list").string("repo", "acme/web")).await;
     assert!(listed.contains("; a rollback is confirmed first"), "{listed}");
@@ -275,7 +275,7 @@ async fn someone_deployed_meanwhile() {
     insta::assert_snapshot!(tidy(&stage, &stage.tidy(&refused)), @"
     (only you can see this)
     # Not done
-    Deploy `#2` isn't live any more: now deploy `#3` (`a-short-commit`) by `alice` is, so going back may not be what you want. Look at it, and ask for the rollback again if it still is.
+    Deploy `#2` isn't live any more: now deploy `#3` (`a-short-commit`) by `alice` is, so this may not be what you want. Look at it, and ask again if it still is.
     ");
     assert_eq!(stage.circleci.triggers(), 3);
     stage.finish().await;

@@ -24,7 +24,8 @@ impl CircleCi {
             RunId::Build(number) => {
                 let build = self.v1.followed(project, *number).await?;
                 let run = self.v1.run(*number, &build);
-                Ok(Progress { run, workflows: vec![], holds: vec![], messages: vec![] })
+                let ended_at = progress::stopped(&build, "stop_time");
+                Ok(Progress { run, workflows: vec![], holds: vec![], messages: vec![], ended_at })
             }
             RunId::Pipeline { id, .. } => self.v2.progress(project, *id, seen).await,
         }
@@ -67,7 +68,8 @@ impl Pipelines {
         let messages = messages.into_iter().map(|message| self.http.access.redact(message));
         let unauthorized = lines.iter().filter(|line| line.word == "unauthorized");
         let messages = messages.chain(unauthorized.map(|line| error::unauthorized(&line.name))).collect();
-        Ok(Progress { run, holds: self.holds(project, &lines).await?, workflows: lines, messages })
+        let ended_at = progress::ended_at(&workflows);
+        Ok(Progress { run, holds: self.holds(project, &lines).await?, workflows: lines, messages, ended_at })
     }
 
     /// What waits for an approval in these workflows.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::pipeline::{self, text};
 use super::{Run, Status, said};
+use crate::time::Timestamp;
 
 /// The longest name of a workflow, job or step, in UTF-16 units.
 const NAME_UNITS_MAX: usize = 80;
@@ -29,6 +30,8 @@ pub struct Progress {
     /// Why it errored, in CircleCI's words, or what an end means: lines of plain text, to be escaped for where they are
     /// shown.
     pub messages: Vec<String>,
+    /// When the last part of it ended, by CircleCI's clock, as far as it tells.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// One workflow of a pipeline.
@@ -136,6 +139,16 @@ pub(super) fn holds(workflow: Uuid, jobs: &[Value]) -> Vec<Hold> {
     waiting.filter_map(hold).take(TOLD_MAX).collect()
 }
 
+/// When the last of the newest workflows ended.
+pub(super) fn ended_at(workflows: &[Value]) -> Option<Timestamp> {
+    pipeline::newest(workflows).into_iter().filter_map(|workflow| stopped(workflow, "stopped_at")).max()
+}
+
+/// When a workflow, job or build ended: the time of that name.
+pub(super) fn stopped(item: &Value, name: &str) -> Option<Timestamp> {
+    text(item, name).parse().ok()
+}
+
 /// The messages of a pipeline that errored.
 pub(super) fn errors(pipeline: &Value) -> Vec<String> {
     let errors = pipeline.get("errors").and_then(Value::as_array);
@@ -147,7 +160,7 @@ pub(super) fn errors(pipeline: &Value) -> Vec<String> {
 pub(super) fn failed_job(jobs: &[Value]) -> Option<FailedJob> {
     let failed = jobs.iter().filter(|job| is_bad(text(job, "status")));
     let first = failed.min_by_key(|job| {
-        let ended = text(job, "stopped_at").parse::<crate::time::Timestamp>().ok();
+        let ended = stopped(job, "stopped_at");
         (ended.is_none(), ended)
     })?;
     let number = first.get("job_number").and_then(Value::as_i64).filter(|number| *number > 0);

@@ -5,15 +5,15 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use super::deploy::see_through;
-use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Private, Shape};
+use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Private, Shape, confirm};
 use crate::actor::Caller;
-use crate::app::{App, Chat, NotDone, Request};
+use crate::app::{App, Chat, NotDone, Request, Visibility};
 use crate::circleci::{ActError, Canceled};
-use crate::deploy::acts::{Acted, Approval};
+use crate::deploy::acts::{Acted, Approval, Rerun};
 use crate::deploy::card::{self, card};
 use crate::deploy::history::{Filter, LISTED_MAX};
 use crate::deploy::report::Waiting;
-use crate::deploy::{Deploy, Origin, Reason, State};
+use crate::deploy::{Again, Deploy, LiveSince, Origin, Reason, RetryPlan, State};
 use crate::id::DeployId;
 use crate::invalid::Invalid;
 use crate::permission::Action;
@@ -29,6 +29,9 @@ const MADE_SHOWN: usize = 10;
 const ID: OptionSpec = OptionSpec::required("id", Kind::Completed(Completes::Deploy), "The deploy's number: #12");
 const REASON: OptionSpec =
     OptionSpec::optional("reason", Kind::Text, "Why; shown on the card and kept in the audit log");
+
+/// What was live when the person was asked whether it shall be replaced.
+const OVER: OptionSpec = OptionSpec::optional("over", Kind::Text, "The deploy that it replaces");
 
 pub(super) const SPEC: CommandSpec = CommandSpec {
     name: "deploys",
@@ -98,10 +101,14 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 ],
                 pages: false,
                 pressed: true,
-                in_lines: &[],
+                in_lines: &[OVER],
                 example: "/deploys retry 1",
                 parse: |arguments| {
-                    let retry = Retry { id: arguments.required("id")?, reason: arguments.optional("reason")? };
+                    let retry = Retry(Again {
+                        id: arguments.required("id")?,
+                        reason: arguments.optional("reason")?,
+                        over: arguments.optional("over")?,
+                    });
                     Ok(match arguments.flag("failed")? {
                         Some(true) => Command::Private(Private::DeploysRerun(retry)),
                         Some(false) | None => Command::Retry(retry),
@@ -266,9 +273,8 @@ impl Cancel {
                 Reply::new(Tone::Neutral, format!("Deploy {id} has ended already")).body(Text::of(body))
             }
             Ok(Canceled::NothingYet) => {
-                let body =
-                    "Its pipeline has no workflow yet, and CircleCI cancels only workflows. Try again in a moment.";
-                Reply::new(Tone::Warning, format!("Deploy {id} is not canceled yet")).body(Text::of(body))
+                let body = "CircleCI has nothing of it yet that could be stopped. Slipway asks for that as soon as it has, and the card tells when it has ended.";
+                Reply::new(Tone::Good, format!("Deploy {id} will be canceled")).body(Text::of(body))
             }
             Err(error) => failed(&error, &format!("Deploy {id} is not canceled"), &deploy),
         };
@@ -290,23 +296,30 @@ impl Cancel {
 
 /// `/deploys retry`.
 #[derive(Debug)]
-pub struct Retry {
-    id: DeployId,
-    reason: Option<Reason>,
-}
+pub struct Retry(Again);
 
 impl Retry {
-    /// A new deploy, as `/deploy` makes one.
+    /// A new deploy, as `/deploy` makes one; or a question, where it would go over what the person may not know of.
     pub async fn run<C: Chat>(self, app: &App, request: &Request, chat: &C) -> Result<(), NotDone> {
         let waiting = app.acknowledgements.wait();
-        let plan = app.deploys.plan_retry(&request.caller, self.id, self.reason).await?;
-        see_through(app, request, chat, plan, waiting).await
+        match app.deploys.plan_retry(&request.caller, self.0.clone()).await? {
+            RetryPlan::Go(plan) => see_through(app, request, chat, *plan, waiting).await,
+            RetryPlan::First(since) => {
+                let question = self.question(&since, ("Retry", ""))?;
+                chat.acknowledge(Visibility::Ephemeral).await?;
+                chat.answer(&question).await;
+                Ok(())
+            }
+        }
     }
 
     /// The same deploy, whose failed jobs run again.
     pub(super) async fn run_failed(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
-        let Acted { deploy, answer, .. } = app.deploys.rerun(caller, self.id, self.reason).await?;
-        let id = self.id;
+        let Acted { deploy, answer, .. } = match app.deploys.rerun(caller, self.0.clone()).await? {
+            Rerun::Asked(acted) => *acted,
+            Rerun::First(since) => return self.question(&since, ("Rerun failed", " failed:True")),
+        };
+        let id = deploy.id;
         Ok(match answer {
             Ok(_) => Reply::new(Tone::Good, format!("Deploy {id} runs again")).body(
                 Text::of("CircleCI runs its failed jobs, and those after them, again in the same pipeline. Its card goes on from here. ")
@@ -314,6 +327,22 @@ impl Retry {
             ),
             Err(error) => failed(&error, &format!("Deploy {id} does not run again"), &deploy),
         })
+    }
+
+    /// What it would replace, and a button that does it as long as that is still so.
+    fn question(&self, since: &LiveSince, (label, option): (&str, &str)) -> Result<Reply, Refusal> {
+        let LiveSince { live, again, newest_commit, unfinished } = since;
+        let line = format!("/deploys retry {}{option} over:{}", again.id.0, live.id.0);
+        let line = confirm::line(line, self.0.reason.as_ref(), "Shorten the reason or leave it out.")?;
+        let title = format!("Put deploy {} over {}?", again.id, live.id);
+        Ok(Reply::new(Tone::Warning, title)
+            .body(
+                Text::of("Something else has gone live there since it was asked for. ").then(confirm::body(unfinished)),
+            )
+            .field("Replaces, live now", confirm::what(live))
+            .field("With", if *newest_commit { confirm::newest_of(again) } else { confirm::what(again) })
+            .field_if("Reason", self.0.reason.as_ref().map(|reason| Text::of(reason.as_str())))
+            .button(Button::Run { label: label.to_owned(), line }))
     }
 }
 

@@ -1,8 +1,8 @@
 //! What `dry_run:True` answers: what would be sent, what allows it, what speaks against it. Nothing is done.
 
 use crate::app::App;
-use crate::deploy::card;
 use crate::deploy::preview::Preview;
+use crate::deploy::{State, card};
 use crate::reply::{Piece, Reply, Text, Tone};
 use crate::repo::Trigger;
 
@@ -102,6 +102,8 @@ fn warnings(preview: &Preview, app: &App) -> Vec<Text> {
         let text =
             Text::of("Deploy ").code(deploy.id).plain(" to the same environment is ").strong(deploy.state.as_str());
         let text = text.plain(", asked for by ").then(card::person(&deploy.actor)).plain(".");
+        let text =
+            if deploy.state == State::Unknown { text.plain(" It may be live by now, or become so.") } else { text };
         match &deploy.url {
             Some(url) => text.plain(" ").piece(Piece::Link(url.clone())),
             None => text,

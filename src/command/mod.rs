@@ -2,6 +2,7 @@
 //! `docs/commands.md`. Each command has a file of its own: its options, its typed arguments, what it does.
 
 mod arguments;
+mod confirm;
 mod deploy;
 mod deploys;
 pub mod docs;
@@ -56,7 +57,7 @@ pub struct Leaf {
     pub pages: bool,
     /// Whether a button may run it, with the presser's own permissions; the answer is a message of its own.
     pub pressed: bool,
-    /// Options that only the console's lines and buttons name; a button names all of them.
+    /// Options that only the console's lines and buttons name; required ones a button must name, and a line need not.
     pub in_lines: &'static [OptionSpec],
     /// A line that works in the sandbox, for the docs.
     pub example: &'static str,

@@ -1,21 +1,15 @@
 //! `/rollback`: back to what was live before, or to what an earlier deploy had made live.
 
 use super::deploy::{look_only, see_through};
-use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Shape};
+use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Shape, confirm};
 use crate::app::{App, Chat, NotDone, Request, Visibility};
-use crate::deploy::card;
-use crate::deploy::{Deploy, Return, ReturnPlan};
+use crate::deploy::{Return, ReturnPlan};
 use crate::permission::Action;
 use crate::refusal::Refusal;
 use crate::reply::{Button, Reply, Text, Tone};
-use crate::words;
-
-/// The longest line that a button carries: Discord's `custom_id` has 100 characters (components/reference, "Button").
-const LINE_MAX: usize = 100;
 
 /// What was live when the person was asked for a confirmation.
-const LIVE: OptionSpec =
-    OptionSpec { name: "live", description: "The deploy that it replaces", kind: Kind::Text, required: false };
+const LIVE: OptionSpec = OptionSpec::required("live", Kind::Text, "The deploy that it replaces");
 
 pub(super) const SPEC: CommandSpec = CommandSpec {
     name: "rollback",
@@ -91,43 +85,12 @@ fn question(wish: &Return, found: &ReturnPlan) -> Result<Reply, Refusal> {
     let ReturnPlan { live, target, unfinished, .. } = found;
     let environment = found.plan.environment();
     let line = format!("/rollback {} {environment} to:{} live:{}", wish.repo, target.id.0, live.id.0);
-    let line = match &wish.reason {
-        Some(reason) => format!("{line} reason:{}", words::quote(reason.as_str())),
-        None => line,
-    };
-    if line.encode_utf16().count() > LINE_MAX || line.contains('\n') {
-        return Err(Refusal::conflict(
-            format!(
-                "A rollback in `{environment}` is confirmed by a button, which holds only a short line: this one doesn't fit."
-            ),
-            "Shorten the reason or leave it out; where the name alone is too long, an admin ends the confirmation with `/environment set … confirm:False`.",
-        ));
-    }
-    let mut body = Text::of("Nothing is done until you press the button.");
-    for deploy in unfinished {
-        body = body
-            .line()
-            .plain("Deploy ")
-            .code(deploy.id)
-            .plain(" is on its way there: ")
-            .strong(deploy.state.as_str())
-            .plain(".");
-    }
+    let instead = "Shorten the reason or leave it out; where the name alone is too long, an admin ends the confirmation with `/environment set … confirm:False`.";
+    let line = confirm::line(line, wish.reason.as_ref(), instead)?;
     Ok(Reply::new(Tone::Warning, format!("Roll back {} in {environment}?", wish.repo))
-        .body(body)
-        .field("Replaces, live now", what(live))
-        .field("With", what(target))
+        .body(confirm::body(unfinished))
+        .field("Replaces, live now", confirm::what(live))
+        .field("With", confirm::what(target))
         .field_if("Reason", wish.reason.as_ref().map(|reason| Text::of(reason.as_str())))
         .button(Button::Run { label: "Roll back".to_owned(), line }))
-}
-
-/// A deploy as what is or was live.
-fn what(deploy: &Deploy) -> Text {
-    let text = card::commit(deploy).unwrap_or_else(|| Text::of("an unknown commit"));
-    let text = text.line().plain("deploy ").code(deploy.id).plain(" of ").code(&deploy.branch);
-    let text = text.plain(" by ").then(card::person(&deploy.actor));
-    match deploy.ended_at {
-        Some(ended) => text.plain(", ").time(ended),
-        None => text,
-    }
 }

@@ -58,6 +58,8 @@ pub enum Answered {
     Taken,
     /// Nothing has changed.
     Refused,
+    /// There was nothing yet to do it to: it is done as soon as there is.
+    Waits,
     /// It may have done it.
     Uncertain,
 }
@@ -98,9 +100,9 @@ impl Act {
         Timestamp::from_millis(self.at)
     }
 
-    /// Whether it has had its effect, as far as is known.
+    /// Whether it has had its effect, or is going to, as far as is known.
     pub fn counts(&self) -> bool {
-        matches!(self.answered, Answered::Taken | Answered::Uncertain)
+        matches!(self.answered, Answered::Taken | Answered::Uncertain | Answered::Waits)
     }
 
     fn is_same(&self, other: &Act) -> bool {
@@ -127,8 +129,11 @@ pub fn add(acts: &mut Vec<Act>, act: Act) {
     }
 }
 
-/// Notes what came of `act`.
+/// Notes what came of `act`, and of those of its kind that waited for the same.
 pub fn answer(acts: &mut [Act], act: &Act, answered: Answered, id: Option<Uuid>) {
+    for known in acts.iter_mut().filter(|known| known.what == act.what && known.answered == Answered::Waits) {
+        known.answered = answered;
+    }
     if let Some(known) = acts.iter_mut().rev().find(|known| known.is_same(act)) {
         known.answered = answered;
         known.id = id.or(known.id);

@@ -1,19 +1,22 @@
-//! What people do to a deploy under way: cancel it, approve what waits, have its failed jobs run again. Each is recorded,
-//! with its permission, before CircleCI is asked; what becomes of the deploy is heard by following it. Knows no chat.
+//! What people do to a deploy under way: approve what waits, have its failed jobs run again; what this shares with canceling
+//! it. Each is recorded, with its permission, before CircleCI is asked; what becomes of the deploy is heard by following it.
+//! Knows no chat.
 
 use uuid::Uuid;
 
 use super::act::{self, Act, Answered, What};
+use super::again::{Again, LiveSince, live_since};
 use super::history::{self, no_such, place_of};
 use super::report::Waiting;
-use super::{Deploy, Deploys, Reason, State, store};
+use super::{Deploy, Deploys, State, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{ActError, Canceled, Project, RunId};
+use crate::circleci::{ActError, Project, RunId};
 use crate::db::{DbError, Tx};
 use crate::id::DeployId;
 use crate::permission::Action;
 use crate::refusal::Refusal;
+use crate::time::Timestamp;
 
 /// What came of asking CircleCI for something.
 #[derive(Debug)]
@@ -26,6 +29,25 @@ pub struct Acted<T> {
     pub before: Option<Act>,
 }
 
+/// What CircleCI answered, as it is kept.
+pub(super) struct Heard {
+    /// In a word.
+    pub answered: Answered,
+    /// For the audit log.
+    pub told: String,
+    /// The workflow that it made.
+    pub id: Option<Uuid>,
+}
+
+/// What came of a rerun.
+#[derive(Debug)]
+pub enum Rerun {
+    /// CircleCI was asked.
+    Asked(Box<Acted<Uuid>>),
+    /// It would replace what the person may not know of.
+    First(Box<LiveSince>),
+}
+
 /// What came of an approval.
 #[derive(Debug)]
 pub enum Approval {
@@ -36,44 +58,6 @@ pub enum Approval {
 }
 
 impl Deploys {
-    /// Asks CircleCI to stop a deploy. One's own needs nothing more than being allowed to see it.
-    pub async fn cancel(
-        &self,
-        caller: &Caller,
-        id: DeployId,
-        reason: Option<Reason>,
-    ) -> Result<Acted<Canceled>, Refusal> {
-        let mut tx = self.db.begin().await?;
-        let own = |deploy: &Deploy| deploy.actor == caller.actor.id;
-        let action = |deploy: &Deploy| if own(deploy) { Action::View } else { Action::Cancel };
-        let mut deploy = self.for_act(&mut tx, caller, id, action).await?;
-        let run = run_to_cancel(&deploy)?;
-        let before = deploy.acts.iter().rfind(|act| act.what == What::Cancel && act.counts()).cloned();
-        let act = Act::new(What::Cancel, caller, reason.as_ref(), self.clock.now());
-        self.note(&mut tx, caller, &mut deploy, act.clone(), audit::Action::DeployCancelRequested).await?;
-        tx.commit().await.map_err(DbError::from)?;
-        self.changed.note(deploy.uuid);
-
-        let answer = match self.project_for_act(&deploy).await {
-            Ok(project) => self.circleci.cancel(&project, &run).await,
-            Err(error) => Err(error),
-        };
-        let answered = match &answer {
-            Ok(Canceled::Asked { .. }) => Answered::Taken,
-            Ok(Canceled::AlreadyEnded | Canceled::NothingYet) => Answered::Refused,
-            Err(_) => Answered::of(&answer),
-        };
-        let told = match &answer {
-            Ok(Canceled::Asked { count }) => format!("asked to stop {count}"),
-            Ok(Canceled::AlreadyEnded) => "it had ended already".to_owned(),
-            Ok(Canceled::NothingYet) => "there was no workflow yet".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        self.note_answer(caller, &deploy, &act, answered, None, &told).await;
-        self.agenda.nudge(deploy.uuid);
-        Ok(Acted { deploy, answer, before })
-    }
-
     /// Approves a job that waits: the one named by its approval, or the only one. Never by who asked for the deploy.
     pub async fn approve(&self, caller: &Caller, id: DeployId, hold: Option<Uuid>) -> Result<Approval, Refusal> {
         let mut tx = self.db.begin().await?;
@@ -99,27 +83,31 @@ impl Deploys {
             Err(error) => Err(error),
         };
         let told = answer.as_ref().map_or_else(ToString::to_string, |()| "approved".to_owned());
-        self.note_answer(caller, &deploy, &act, Answered::of(&answer), None, &told).await;
+        let heard = Heard { answered: Answered::of(&answer), told, id: None };
+        self.note_answer(caller, &deploy, &act, heard, None).await;
         self.agenda.nudge(deploy.uuid);
         Ok(Approval::Asked(Box::new(Acted { deploy, answer, before: None }), waiting))
     }
 
     /// Has the failed jobs of a pipeline, and those after them, run again in the same pipeline: the deploy runs on.
-    pub async fn rerun(&self, caller: &Caller, id: DeployId, reason: Option<Reason>) -> Result<Acted<Uuid>, Refusal> {
+    pub async fn rerun(&self, caller: &Caller, wish: Again) -> Result<Rerun, Refusal> {
+        let Again { id, reason, over } = wish;
         let mut tx = self.db.begin().await?;
         let failed = self.for_act(&mut tx, caller, id, |_| Action::Deploy).await?;
         let run = run_to_rerun(&failed)?;
         if let Some(retry) = history::store::unfinished_retry(&mut *tx, caller.guild, id, None).await? {
             return Err(tried_again_already(id, &retry));
         }
+        if let Some(first) = live_since(&mut tx, &failed, over).await? {
+            return Ok(Rerun::First(Box::new(first)));
+        }
         let mut deploy = failed.clone();
         // Before CircleCI is asked: should Slipway be stopped in between, the next start follows it and hears the truth. It
         // is not on the agenda until then.
         deploy.run_again(self.clock.now());
-        if !store::update(&mut tx, &deploy).await? {
+        if !store::update(&mut tx, &mut deploy).await? {
             return Err(Refusal::conflict(format!("Deploy `{id}` changed this very moment."), "Ask again."));
         }
-        deploy.version += 1;
         let act = Act::new(What::Rerun, caller, reason.as_ref(), self.clock.now());
         self.note(&mut tx, caller, &mut deploy, act.clone(), audit::Action::DeployRerun).await?;
         tx.commit().await.map_err(DbError::from)?;
@@ -130,45 +118,18 @@ impl Deploys {
             Err(error) => Err(error),
         };
         let told = answer.as_ref().map_or_else(ToString::to_string, |workflow| format!("workflow {workflow}"));
-        let answered = Answered::of(&answer);
-        self.note_answer(caller, &deploy, &act, answered, answer.as_ref().ok().copied(), &told).await;
-        match self.after_rerun(&failed, answered).await {
-            Ok(stands) => deploy = stands,
-            Err(error) => {
-                tracing::error!(deploy.id = id.0, deploy.uuid = %deploy.uuid, "What came of a rerun could not be recorded: {error}");
-            }
+        let heard = Heard { answered: Answered::of(&answer), told, id: answer.as_ref().ok().copied() };
+        if let Some(stands) = self.note_answer(caller, &deploy, &act, heard, Some(&failed)).await {
+            deploy = stands;
         }
         if deploy.followed {
             self.agenda.add(deploy.uuid, self.pace.first);
         }
-        Ok(Acted { deploy, answer, before: None })
-    }
-
-    /// A rerun that CircleCI refused has changed nothing: the deploy is failed as before. One that was taken runs, whatever
-    /// was heard of it in between.
-    async fn after_rerun(&self, failed: &Deploy, answered: Answered) -> Result<Deploy, DbError> {
-        let mut tx = self.db.begin().await?;
-        let stands = store::deploy(&mut *tx, failed.uuid).await?;
-        let Some(mut deploy) = stands else { return Ok(failed.clone()) };
-        match (answered, deploy.state) {
-            (Answered::Refused, State::Running) => {
-                deploy.enter(State::Failed, failed.said.clone(), self.clock.now());
-                deploy.ended_at = failed.ended_at;
-                deploy.report.clone_from(&failed.report);
-                deploy.followed = false;
-            }
-            (Answered::Taken, State::Failed) => deploy.run_again(self.clock.now()),
-            _ => return Ok(deploy),
-        }
-        store::update(&mut tx, &deploy).await?;
-        deploy.version += 1;
-        tx.commit().await.map_err(DbError::from)?;
-        self.changed.note(deploy.uuid);
-        Ok(deploy)
+        Ok(Rerun::Asked(Box::new(Acted { deploy, answer, before: None })))
     }
 
     /// The deploy of that number, for somebody who may do this to it. Who may not even see it isn't told that it is there.
-    async fn for_act(
+    pub(super) async fn for_act(
         &self,
         tx: &mut Tx,
         caller: &Caller,
@@ -189,13 +150,13 @@ impl Deploys {
         }
     }
 
-    async fn project_for_act(&self, deploy: &Deploy) -> Result<Project, ActError> {
+    pub(super) async fn project_for_act(&self, deploy: &Deploy) -> Result<Project, ActError> {
         let asked = self.project_of(deploy).await;
         asked.map_err(|error| ActError::NotSent { why: format!("{error} CircleCI was not asked.") })
     }
 
     /// Keeps an act with its audit entry.
-    async fn note(
+    pub(super) async fn note(
         &self,
         tx: &mut Tx,
         caller: &Caller,
@@ -215,31 +176,42 @@ impl Deploys {
         Ok(())
     }
 
-    /// Keeps what CircleCI answered. It has been asked, so a database that fails now is only logged.
-    async fn note_answer(
+    /// Keeps what CircleCI answered, and what that makes of a deploy that had `failed` before its rerun. How it stands then;
+    /// nothing when that isn't known: CircleCI has been asked, so a database that fails now is only logged.
+    pub(super) async fn note_answer(
         &self,
         caller: &Caller,
         deploy: &Deploy,
         act: &Act,
-        answered: Answered,
-        id: Option<Uuid>,
-        told: &str,
-    ) {
+        heard: Heard,
+        failed: Option<&Deploy>,
+    ) -> Option<Deploy> {
         let kept = async {
             let mut tx = self.db.begin().await?;
-            let Some(mut stands) = store::deploy(&mut *tx, deploy.uuid).await? else { return Ok(()) };
-            act::answer(&mut stands.acts, act, answered, id);
+            let Some(mut stands) = store::deploy(&mut *tx, deploy.uuid).await? else { return Ok(None) };
+            act::answer(&mut stands.acts, act, heard.answered, heard.id);
             history::store::put_acts(&mut tx, &mut stands).await?;
-            let outcome = if answered == Answered::Taken { Outcome::Allowed } else { Outcome::Error };
-            let detail = serde_json::json!({ "act": act.what.as_str(), "answered": told });
+            if failed.is_some_and(|failed| after_rerun(&mut stands, failed, heard.answered, self.clock.now())) {
+                store::update(&mut tx, &mut stands).await?;
+            }
+            let outcome = match heard.answered {
+                Answered::Taken | Answered::Waits => Outcome::Allowed,
+                Answered::Nothing | Answered::Refused | Answered::Uncertain => Outcome::Error,
+            };
+            let detail = serde_json::json!({ "act": act.what.as_str(), "answered": heard.told });
             let action = audit::Action::DeployAnswered;
             audit::append(&mut tx, &self.entry_by(caller, deploy, action, outcome, act.reason.clone(), detail)).await?;
-            tx.commit().await.map_err(DbError::from)
+            tx.commit().await.map_err(DbError::from)?;
+            Ok::<_, DbError>(Some(stands))
         };
         match kept.await {
-            Ok(()) => self.changed.note(deploy.uuid),
+            Ok(stands) => {
+                self.changed.note(deploy.uuid);
+                stands
+            }
             Err(error) => {
                 tracing::error!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "What CircleCI answered could not be recorded: {error}");
+                None
             }
         }
     }
@@ -263,29 +235,20 @@ impl Deploys {
     }
 }
 
-/// What CircleCI is asked to stop; or why it can't be.
-fn run_to_cancel(deploy: &Deploy) -> Result<RunId, Refusal> {
-    let id = deploy.id;
-    match (deploy.state, &deploy.run) {
-        (State::Unknown, _) => Err(Refusal::conflict(
-            format!("It isn't known whether CircleCI has deploy `{id}`, so Slipway can't cancel it."),
-            "Look at the project on CircleCI, and cancel it there if it runs.",
-        )
-        .with_page(deploy.url.clone())),
-        (State::Succeeded, _) => Err(Refusal::conflict(
-            format!("Deploy `{id}` is succeeded already; nothing of it runs."),
-            format!("`/rollback {} {}` goes back to what was live before.", deploy.repo, deploy.environment),
-        )),
-        (state, _) if state.is_final() => Err(Refusal::conflict(
-            format!("Deploy `{id}` is {state} already; nothing of it runs."),
-            format!("`/deploys show {id}` tells how it ended."),
-        )),
-        (_, Some(run)) => Ok(run.clone()),
-        (_, None) => Err(Refusal::conflict(
-            format!("Deploy `{id}` is still being sent to CircleCI, so there is no build yet that could be canceled."),
-            "Try again in a moment.",
-        )),
+/// A rerun that CircleCI refused has changed nothing: the deploy is failed as before. One that was taken runs, whatever was
+/// heard of it in between. Whether this makes anything else of it.
+fn after_rerun(deploy: &mut Deploy, failed: &Deploy, answered: Answered, now: Timestamp) -> bool {
+    match (answered, deploy.state) {
+        (Answered::Refused, State::Running) => {
+            deploy.enter(State::Failed, failed.said.clone(), now);
+            deploy.ended_at = failed.ended_at;
+            deploy.report.clone_from(&failed.report);
+            deploy.followed = false;
+        }
+        (Answered::Taken, State::Failed) => deploy.run_again(now),
+        _ => return false,
     }
+    true
 }
 
 /// The pipeline whose failed jobs can run again; or why they can't.

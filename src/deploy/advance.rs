@@ -27,11 +27,18 @@ pub fn advance(deploy: &Deploy, progress: &Progress, pace: &Pace, now: Timestamp
         next.followed = false;
     } else if deploy.state.may_become(told) {
         next.enter(told, None, now);
+        next.ended_at = next.ended_at.map(|noticed| ended_at(deploy, progress).unwrap_or(noticed).min(noticed));
     }
     // What is unknown is asked about until something is known, and what failed once more, for what it was; the rest until its
     // end.
     next.followed &= !next.state.is_final() || matches!(next.state, State::Unknown | State::Failed);
     (differs(&next, deploy)).then_some(next)
+}
+
+/// When the run ended, by CircleCI's clock: what ended while nobody asked has its own time, by which it is known what is
+/// live.
+fn ended_at(deploy: &Deploy, progress: &Progress) -> Option<Timestamp> {
+    progress.ended_at.map(|ended| ended.max(deploy.began_at()))
 }
 
 /// Whether jobs were made to run again, and CircleCI's list doesn't show the workflow in which they do yet.
@@ -54,7 +61,7 @@ fn given_up(
         return None;
     }
     let is_pipeline = matches!(progress.run.id, crate::circleci::RunId::Pipeline { .. });
-    let age = now.since(deploy.asked_at);
+    let age = now.since(deploy.began_at());
     // While it is pending CircleCI still works on it, however long an incident there lasts.
     let none = is_pipeline && progress.workflows.is_empty() && progress.run.status_word == CREATED;
     if none && now.since(deploy.changed_at) >= pace.no_workflow && deploy.state.may_become(State::Failed) {

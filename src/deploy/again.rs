@@ -5,7 +5,7 @@ use super::history::{self, LOOKED_BACK_MAX, no_such, place_of};
 use super::plan::choose;
 use super::{Deploy, Deploys, Origin, Parameter, Plan, Reason, Wish, rollback, store};
 use crate::actor::Caller;
-use crate::db::Reader;
+use crate::db::{Connection, Reader};
 use crate::id::DeployId;
 use crate::permission::{Action, Ask};
 use crate::refusal::Refusal;
@@ -24,6 +24,39 @@ pub struct Return {
     pub reason: Option<Reason>,
     /// What was live when the person saw what the rollback replaces.
     pub live: Option<DeployId>,
+}
+
+/// A deploy that somebody wants to try again, whole or its failed jobs.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// Which.
+    pub id: DeployId,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// What was live when the person saw that it would be replaced.
+    pub over: Option<DeployId>,
+}
+
+/// What there is to see before a deploy is tried again: something has gone live since it was asked for.
+#[derive(Debug)]
+pub struct LiveSince {
+    /// What is live.
+    pub live: Deploy,
+    /// What is tried again.
+    pub again: Deploy,
+    /// Whether it would be of its branch's newest commit instead of its own.
+    pub newest_commit: bool,
+    /// What is on its way there.
+    pub unfinished: Vec<Deploy>,
+}
+
+/// A retry: to be carried out, or to be asked about first.
+#[derive(Debug)]
+pub enum RetryPlan {
+    /// How.
+    Go(Box<Plan>),
+    /// It would replace what the person may not know of.
+    First(Box<LiveSince>),
 }
 
 /// A rollback that may be carried out.
@@ -48,7 +81,8 @@ impl ReturnPlan {
 
 impl Deploys {
     /// Whether a deploy may be tried again, and how: with the environment as it is now. Reads only.
-    pub async fn plan_retry(&self, caller: &Caller, id: DeployId, reason: Option<Reason>) -> Result<Plan, Refusal> {
+    pub async fn plan_retry(&self, caller: &Caller, wish: Again) -> Result<RetryPlan, Refusal> {
+        let Again { id, reason, over } = wish;
         let mut reader = self.db.reader().await?;
         let deploy = store::numbered(&mut *reader, caller.guild, id).await?.ok_or_else(|| no_such(id))?;
         if let Err(refusal) = self.permissions.require(&mut reader, caller, Action::Deploy, place_of(&deploy)).await {
@@ -60,6 +94,7 @@ impl Deploys {
         if let Some(retry) = history::store::unfinished_retry(&mut *reader, caller.guild, id, None).await? {
             return Err(tried_again_already(id, &retry));
         }
+        let since = live_since(&mut reader, &deploy, over).await?;
         drop(reader);
         let wish = Wish {
             repo: deploy.repo.clone(),
@@ -70,7 +105,13 @@ impl Deploys {
             reason,
             origin: Origin::Retry(id),
         };
-        self.plan(caller, wish).await
+        let plan = Plan { replaces: over, ..self.plan(caller, wish).await? };
+        Ok(match since {
+            Some(since) => {
+                RetryPlan::First(Box::new(LiveSince { newest_commit: plan.wish.revision.is_none(), ..since }))
+            }
+            None => RetryPlan::Go(Box::new(plan)),
+        })
     }
 
     /// Whether somebody may go back to an earlier deploy, and how. Reads only.
@@ -87,7 +128,9 @@ impl Deploys {
         };
         let (repo, environment, live, target) = found;
         let unfinished = history::store::unfinished(&mut *reader, caller.guild, &repo.name, &environment.name).await?;
-        if let Some(first) = unfinished.iter().find(|deploy| deploy.origin == Origin::Rollback(target.id)) {
+        if let Some(first) =
+            unfinished.iter().find(|deploy| !deploy.state.is_final() && deploy.origin == Origin::Rollback(target.id))
+        {
             return Err(rollback::under_way(target.id, first));
         }
         drop(reader);
@@ -150,6 +193,29 @@ impl Deploys {
             Ok(()) => refusal,
         }
     }
+}
+
+/// What has gone live where `deploy` goes to since that was asked for, unless the person has seen it (`over`).
+///
+/// # Errors
+/// Also when something else is live by now than what they saw.
+pub(super) async fn live_since(
+    connection: &mut Connection,
+    deploy: &Deploy,
+    over: Option<DeployId>,
+) -> Result<Option<LiveSince>, Refusal> {
+    let Deploy { guild, repo, environment, .. } = deploy;
+    let live = history::store::succeeded(&mut *connection, *guild, repo, environment, 1).await?.pop();
+    if let Some(saw) = over {
+        return match live {
+            Some(live) if live.id == saw => Ok(None),
+            live => Err(rollback::deployed_meanwhile(saw, live.as_ref())),
+        };
+    }
+    let since = |live: &Deploy| live.id != deploy.id && live.ended_at.is_some_and(|ended| ended > deploy.asked_at);
+    let Some(live) = live.filter(since) else { return Ok(None) };
+    let unfinished = history::store::unfinished(connection, *guild, repo, environment).await?;
+    Ok(Some(LiveSince { live, again: deploy.clone(), newest_commit: false, unfinished }))
 }
 
 /// What the asker named; where that isn't known, all: what the environment passes itself is left out later.

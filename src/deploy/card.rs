@@ -8,6 +8,7 @@ use crate::actor::ActorId;
 use crate::circleci::RunId;
 use crate::reply::{Button, Piece, Reply, Text, Tone};
 use crate::text;
+use crate::time::Timestamp;
 
 /// How many workflows a card names.
 const WORKFLOWS_MAX: usize = 8;
@@ -34,9 +35,9 @@ pub fn card(deploy: &Deploy) -> Reply {
         .field("State", Text::default().strong(deploy.state.as_str()))
         .field("Asked by", person(&deploy.actor))
         .field("Asked at", Text::default().time(deploy.asked_at))
-        .field_if("Took", deploy.ended_at.map(|ended| Text::of(duration(ended.since(deploy.asked_at)))))
+        .field_if("Took", deploy.ended_at.map(|ended| took(deploy, ended)))
         .field_if("Commit", commit(deploy))
-        .field_if("Replaces", replaces(deploy))
+        .field_if(replaces_label(deploy.state), deploy.replaces.as_ref().map(replaced))
         .field_if("Origin", origin(deploy))
         .field_if("Reason", deploy.reason.as_ref().map(|reason| Text::of(reason.as_str())))
         .field_if("Parameters", parameters(deploy))
@@ -118,8 +119,23 @@ pub fn commit(deploy: &Deploy) -> Option<Text> {
     })
 }
 
-fn replaces(deploy: &Deploy) -> Option<Text> {
-    deploy.replaces.as_ref().map(replaced)
+fn took(deploy: &Deploy, ended: Timestamp) -> Text {
+    let took = duration(deploy.took(ended));
+    // What ran before it failed, and the time in which nothing ran, are no part of it.
+    if deploy.began_at() == deploy.asked_at {
+        Text::of(took)
+    } else {
+        Text::of(format!("{took} since it was run again"))
+    }
+}
+
+/// What the deploy that was live before is to this one: what has failed may have replaced it in part, or not at all.
+fn replaces_label(state: State) -> &'static str {
+    match state {
+        State::Succeeded => "Replaced",
+        state if state.is_final() => "Live before",
+        _ => "Replaces",
+    }
 }
 
 /// What was live before.

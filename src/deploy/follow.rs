@@ -166,6 +166,7 @@ impl Deploys {
             Ok(next) => {
                 self.metrics.polled(if next.version == deploy.version { Polled::Unchanged } else { Polled::Changed });
                 self.troubles.over(uuid);
+                self.cancel_as_asked(&next).await;
                 if next.followed { Some(self.pause(&next).await) } else { None }
             }
             Err(unanswered) => {
@@ -212,7 +213,7 @@ impl Deploys {
             trouble.vanished >= self.pace.vanished_times && lasts(trouble.vanished_since) >= self.pace.vanished_for;
         let next = match &unanswered {
             Unanswered::Vanished if vanishes => Some(vanished(&deploy, now)),
-            _ if now.since(deploy.asked_at) >= self.pace.never_ends => Some(vanished(&deploy, now)),
+            _ if now.since(deploy.began_at()) >= self.pace.never_ends => Some(vanished(&deploy, now)),
             Unanswered::OutOfReach(error) if lasts(trouble.out_of_reach_since) >= self.pace.outage => {
                 out_of_reach(&deploy, error, now)
             }
@@ -233,7 +234,7 @@ impl Deploys {
     async fn pause(&self, deploy: &Deploy) -> Duration {
         let now = self.clock.now();
         let circumstances = Circumstances {
-            age: now.since(deploy.asked_at),
+            age: now.since(deploy.began_at()),
             webhooks: self.sends_webhooks(deploy, now).await,
             unanswered: self.troubles.of(deploy.uuid).unanswered,
         };

@@ -5,6 +5,7 @@ pub mod acts;
 mod advance;
 mod again;
 pub mod agenda;
+mod cancel;
 pub mod card;
 mod changed;
 mod follow;
@@ -37,7 +38,7 @@ use crate::repo::{Branch, EnvironmentName, ProjectSlug, RepoName, Revision, Trig
 use crate::time::Timestamp;
 
 pub use act::Act;
-pub use again::{Return, ReturnPlan};
+pub use again::{Again, LiveSince, RetryPlan, Return, ReturnPlan};
 pub use follow::Ended;
 pub use pace::Pace;
 pub use parameters::Parameter;
@@ -209,8 +210,14 @@ impl Deploy {
         }
     }
 
+    /// When it began to run as it does now: when it was asked for, or when its failed jobs were made to run again.
+    pub fn began_at(&self) -> Timestamp {
+        let again = self.acts.iter().rfind(|act| act.what == act::What::Rerun && act.counts());
+        again.map_or(self.asked_at, |act| act.time())
+    }
+
     /// How long it took, or has taken by `now`.
     pub fn took(&self, now: Timestamp) -> Duration {
-        self.ended_at.unwrap_or(now).since(self.asked_at)
+        self.ended_at.unwrap_or(now).since(self.began_at())
     }
 }

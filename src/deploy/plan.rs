@@ -37,7 +37,7 @@ pub struct Plan {
     pub(super) repo: Repo,
     pub(super) environment: Environment,
     pub(super) wish: Wish,
-    /// What must still be live when it is recorded, for a rollback.
+    /// What must still be live when it is recorded, because the person has seen that it is replaced.
     pub(super) replaces: Option<DeployId>,
     /// What there is to say of it from the beginning.
     pub(super) note: Option<String>,

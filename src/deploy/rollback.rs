@@ -127,8 +127,8 @@ pub fn deployed_meanwhile(saw: DeployId, live: Option<&Deploy>) -> Refusal {
         None => "nothing".to_owned(),
     };
     Refusal::conflict(
-        format!("Deploy `{saw}` isn't live any more: now {now} is, so going back may not be what you want."),
-        "Look at it, and ask for the rollback again if it still is.",
+        format!("Deploy `{saw}` isn't live any more: now {now} is, so this may not be what you want."),
+        "Look at it, and ask again if it still is.",
     )
 }
 

@@ -180,19 +180,17 @@ impl Deploys {
             .when(|error| !matches!(error, DbError::Duplicate))
             .await;
         match written {
-            Ok(true) => {
-                if deploy.state.is_final() && deploy.state != before.state {
-                    self.metrics.ended(deploy.state);
+            Ok(Written::As(written)) => {
+                if written.state.is_final() && written.state != before.state {
+                    self.metrics.ended(written.state);
                 }
-                deploy.version += 1;
+                *deploy = *written;
                 self.changed.note(deploy.uuid);
                 Ok(())
             }
             // Somebody else has changed it meanwhile; what they wrote stands.
-            Ok(false) => {
-                if let Some(stands) = store::deploy(self.db.pool(), deploy.uuid).await? {
-                    *deploy = stands;
-                }
+            Ok(Written::Not(stands)) => {
+                *deploy = *stands;
                 self.changed.note(deploy.uuid);
                 Ok(())
             }
@@ -205,10 +203,19 @@ impl Deploys {
         }
     }
 
-    async fn write(&self, before: &Deploy, deploy: &Deploy, adopted: bool) -> Result<bool, DbError> {
+    async fn write(&self, before: &Deploy, deploy: &Deploy, adopted: bool) -> Result<Written, DbError> {
+        let mut deploy = deploy.clone();
         let mut tx = self.db.begin().await?;
-        if !store::update(&mut tx, deploy).await? {
-            return Ok(false);
+        if !store::update(&mut tx, &mut deploy).await? {
+            let Some(stands) = store::deploy(&mut *tx, deploy.uuid).await? else {
+                return Err(DbError::Corrupt(format!("deploy {} is gone", deploy.id)));
+            };
+            if (stands.state, &stands.run) != (before.state, &before.run) {
+                return Ok(Written::Not(Box::new(stands)));
+            }
+            // People have done something to it meanwhile, or something else went live: that changes nothing of this.
+            (deploy.version, deploy.acts) = (stands.version, stands.acts);
+            store::update(&mut tx, &mut deploy).await?;
         }
         if let (Some(run), None) = (&deploy.run, &before.run) {
             let mut detail = serde_json::json!({ "url": deploy.url, "adopted": adopted });
@@ -219,19 +226,22 @@ impl Deploys {
                     detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number.to_string() });
                 }
             }
-            audit::append(&mut tx, &self.entry(deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
+            audit::append(&mut tx, &self.entry(&deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
                 .await?;
         }
         if deploy.state.is_final() && deploy.state != before.state {
             let outcome = outcome(deploy.state);
             let detail = serde_json::json!({ "said": deploy.said });
-            let mut entry = self.entry(deploy, audit::Action::DeployFinished, outcome, detail);
+            let mut entry = self.entry(&deploy, audit::Action::DeployFinished, outcome, detail);
             // Why it ended so, where nobody gave a reason for it.
             entry.reason = entry.reason.or_else(|| deploy.said.clone());
             audit::append(&mut tx, &entry).await?;
         }
+        let went_live = deploy.state == State::Succeeded && before.state != State::Succeeded;
+        let others = if went_live { store::note_live(&mut tx, &deploy).await? } else { Vec::new() };
         tx.commit().await?;
-        Ok(true)
+        others.into_iter().for_each(|other| self.changed.note(other));
+        Ok(Written::As(Box::new(deploy)))
     }
 
     pub(super) fn entry(
@@ -258,6 +268,14 @@ impl Deploys {
             detail: Some(detail),
         }
     }
+}
+
+/// What became of keeping a deploy.
+enum Written {
+    /// It is kept so.
+    As(Box<Deploy>),
+    /// It has become something else meanwhile.
+    Not(Box<Deploy>),
 }
 
 /// What a trigger has come to when the deploy stands at `state` right after it.

@@ -124,17 +124,7 @@ impl TryFrom<Row> for Deploy {
                 ("rollback", Some(number)) => Origin::Rollback(DeployId(number)),
                 _ => return Err(corrupt("origin")),
             },
-            replaces: match row.replaces_number {
-                Some(number) => Some(Replaced {
-                    deploy: DeployId(number),
-                    revision: row
-                        .replaces_revision
-                        .map(|revision| revision.parse())
-                        .transpose()
-                        .map_err(|_| corrupt("replaced revision"))?,
-                }),
-                None => None,
-            },
+            replaces: read_replaced(row.replaces_number, row.replaces_revision)?,
             report: serde_json::from_str(&row.report).map_err(|_| corrupt("report"))?,
             steps: serde_json::from_str(&row.steps).map_err(|_| corrupt("steps"))?,
             ended_at: row.ended_at.map(Timestamp::from_millis),
@@ -271,35 +261,50 @@ pub async fn insert(tx: &mut Tx, deploy: &mut Deploy, interaction: Option<Intera
     .bind(json(&deploy.steps))
     .fetch_one(&mut **tx)
     .await?;
-    if let (Some(number), revision) = replaced {
-        let revision = revision.map(|revision| revision.parse()).transpose();
-        let revision = revision.map_err(|_| DbError::Corrupt(format!("the revision of deploy #{number}")))?;
-        deploy.replaces = Some(Replaced { deploy: DeployId(number), revision });
-    }
+    let (number, revision) = replaced;
+    deploy.replaces = read_replaced(number, revision)?;
     Ok(())
+}
+
+fn read_replaced(number: Option<i64>, revision: Option<String>) -> Result<Option<Replaced>, DbError> {
+    let Some(number) = number else { return Ok(None) };
+    let revision = revision.map(|revision| revision.parse()).transpose();
+    let revision = revision.map_err(|_| DbError::Corrupt(format!("the revision of deploy #{number}")))?;
+    Ok(Some(Replaced { deploy: DeployId(number), revision }))
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("reports and steps are strings, numbers and lists of them")
 }
 
-/// Keeps what a deploy has become since it was read as version `deploy.version`; whether it stood so still. Its version is
-/// one more afterwards.
+/// Keeps what a deploy has become since it was read as version `deploy.version`, and notes what was live there before it; whether
+/// it stood so still. Its version is one more afterwards.
 ///
 /// # Errors
 /// [`DbError::Duplicate`] when another deploy holds that pipeline.
-pub async fn update(tx: &mut Tx, deploy: &Deploy) -> Result<bool, DbError> {
+pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<bool, DbError> {
     let (build, pipeline, pipeline_number) = match &deploy.run {
         None => (None, None, None),
         Some(RunId::Build(number)) => (Some(*number), None, None),
         Some(RunId::Pipeline { id, number }) => (None, Some(id.to_string()), Some(*number)),
     };
-    let done = sqlx::query(
+    // One that had failed and runs again has an end of its own to be told.
+    let replaced: Option<(Option<i64>, Option<String>)> = sqlx::query_as(
         "UPDATE deploy
             SET state = $1, said = $2, build_number = $3, pipeline_id = $4, pipeline_number = $5, url = $6,
                 revision = $7, changed_at = $8, subject = $9, report = $10, steps = $11, ended_at = $12, followed = $13,
+                told = CASE WHEN state = 'failed' AND $1 = 'running' THEN 0 ELSE told END,
+                (replaces_number, replaces_revision) = (
+                    SELECT live.number, live.revision
+                      FROM deploy AS live
+                     WHERE live.guild_id = deploy.guild_id AND lower(live.repo) = lower(deploy.repo)
+                           AND live.environment = deploy.environment AND live.state = 'succeeded'
+                           AND live.ended_at <= COALESCE($12, live.ended_at) AND live.uuid <> deploy.uuid
+                     ORDER BY live.ended_at DESC, live.number DESC
+                     LIMIT 1),
                 version = version + 1
-          WHERE uuid = $14 AND version = $15",
+          WHERE uuid = $14 AND version = $15
+          RETURNING replaces_number, replaces_revision",
     )
     .bind(deploy.state.as_str())
     .bind(deploy.said.as_deref())
@@ -316,9 +321,43 @@ pub async fn update(tx: &mut Tx, deploy: &Deploy) -> Result<bool, DbError> {
     .bind(i64::from(deploy.followed))
     .bind(deploy.uuid.to_string())
     .bind(deploy.version)
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let Some((number, revision)) = replaced else { return Ok(false) };
+    deploy.replaces = read_replaced(number, revision)?;
+    deploy.version += 1;
+    Ok(true)
+}
+
+/// `live` has succeeded: the deploys that are under way to the same place replace it from now on, or else the one that went live
+/// next and was heard of before. Those that have changed; one that is being sent hears of it at its next change.
+pub async fn note_live(tx: &mut Tx, live: &Deploy) -> Result<Vec<Uuid>, DbError> {
+    let uuids: Vec<String> = sqlx::query_scalar(
+        "WITH next AS (
+             SELECT uuid
+               FROM deploy
+              WHERE guild_id = $3 AND lower(repo) = $4 AND environment = $5 AND state = 'succeeded' AND uuid <> $6
+                    AND ended_at > $7
+              ORDER BY ended_at, number
+              LIMIT 1)
+         UPDATE deploy
+            SET replaces_number = $1, replaces_revision = $2, version = version + 1
+          WHERE uuid IN (SELECT uuid FROM next)
+                OR guild_id = $3 AND lower(repo) = $4 AND environment = $5 AND uuid <> $6
+                   AND state IN ('awaiting_approval', 'waiting', 'queued', 'running')
+                   AND NOT EXISTS (SELECT 1 FROM next)
+          RETURNING uuid",
+    )
+    .bind(live.id.0)
+    .bind(live.revision.as_ref().map(|revision| revision.as_str()))
+    .bind(live.guild.row())
+    .bind(live.repo.key())
+    .bind(live.environment.as_str())
+    .bind(live.uuid.to_string())
+    .bind(live.ended_at.map(Timestamp::millis))
+    .fetch_all(&mut **tx)
+    .await?;
+    uuids.iter().map(|uuid| uuid_of(uuid)).collect()
 }
 
 /// One deploy.

@@ -315,7 +315,7 @@ impl Cards {
 
     /// Whoever waited for long is told of the end, once and without a ping.
     async fn tell_the_end(&self, deploys: &Deploys, deploy: &Deploy) {
-        let waited = deploy.ended_at.is_some_and(|ended| ended.since(deploy.asked_at) > TELL_AFTER);
+        let waited = deploy.ended_at.is_some_and(|ended| deploy.took(ended) > TELL_AFTER);
         let (true, Some(channel), Some(message)) = (waited && !deploy.followed, deploy.channel, deploy.message) else {
             return;
         };
@@ -332,7 +332,7 @@ impl Cards {
         let body = CreateMessage::new()
             .embed(render::embed(&reply))
             .reference_message((channel, DiscordMessageId::new(message.get())))
-            .nonce(nonce(deploy, "end"))
+            .nonce(nonce(deploy, &format!("end{}", deploy.steps.len())))
             .enforce_nonce(true);
         if let Err(error) = self.rest.create_message(channel, &body, Instant::now() + EDIT_WITHIN).await {
             tracing::warn!(deploy.id = deploy.id.0, "The end of a deploy could not be told: {error}");

@@ -7,7 +7,7 @@ use serenity::model::user::User;
 
 use crate::actor::{Actor, ActorId, Caller};
 use crate::app::Request;
-use crate::command::{self, Arguments, Leaf, Path, Value};
+use crate::command::{self, Arguments, Leaf, OptionSpec, Path, Value};
 use crate::console::parse::{Line, parse};
 use crate::console::people::People;
 use crate::id::{ChannelId, GuildId, InteractionId, RoleId, UserId};
@@ -65,7 +65,8 @@ pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable
     let guild = GuildId::new(interaction.guild_id.ok_or(Undecodable::NoGuild)?.get()).ok_or(Undecodable::Id)?;
     let line = parse(&interaction.data.custom_id, &People::new(guild, Vec::new())).map_err(|_| Undecodable::Button)?;
     let Line::Command { path, arguments } = line else { return Err(Undecodable::Button) };
-    let says_all = |leaf: &Leaf| leaf.in_lines.iter().all(|option| arguments.text(option.name).is_some());
+    let says = |option: &OptionSpec| !option.required || arguments.text(option.name).is_some();
+    let says_all = |leaf: &Leaf| leaf.in_lines.iter().all(says);
     if !command::find(&path).is_some_and(|leaf| leaf.pages || (leaf.pressed && says_all(leaf))) {
         return Err(Undecodable::Button);
     }

@@ -9,6 +9,9 @@ use crate::deploy::store::{Row, json, select};
 use crate::id::{DeployId, GuildId, InteractionId};
 use crate::repo::{EnvironmentName, RepoName};
 
+/// How many deploys on their way to one place are told of.
+const UNFINISHED_MAX: i64 = 10;
+
 fn read(rows: Vec<Row>) -> Result<Vec<Deploy>, DbError> {
     rows.into_iter().map(Deploy::try_from).collect()
 }
@@ -62,7 +65,8 @@ pub async fn succeeded(
     read(rows)
 }
 
-/// The deploys to a place that have not come to their end, the newest first.
+/// The deploys to a place that are live one day unless they fail, or by now: those that have not come to their end, and those of
+/// which it isn't known how they ended since something last succeeded there. The newest first.
 pub async fn unfinished(
     executor: impl Executor<'_, Database = Any>,
     guild: GuildId,
@@ -71,12 +75,19 @@ pub async fn unfinished(
 ) -> Result<Vec<Deploy>, DbError> {
     let rows: Vec<Row> = sqlx::query_as(select!(
         "WHERE guild_id = $1 AND lower(repo) = $2 AND environment = $3
-           AND state IN ('awaiting_approval', 'waiting', 'triggering', 'queued', 'running')
-         ORDER BY number DESC"
+           AND (state IN ('awaiting_approval', 'waiting', 'triggering', 'queued', 'running')
+                OR state = 'unknown' AND ended_at > COALESCE(
+                    (SELECT MAX(live.ended_at)
+                       FROM deploy AS live
+                      WHERE live.guild_id = $1 AND lower(live.repo) = $2 AND live.environment = $3
+                            AND live.state = 'succeeded'), 0))
+         ORDER BY number DESC
+         LIMIT $4"
     ))
     .bind(guild.row())
     .bind(repo.key())
     .bind(environment.as_str())
+    .bind(UNFINISHED_MAX)
     .fetch_all(executor)
     .await?;
     read(rows)

@@ -275,7 +275,7 @@ impl<W: Write + Send> Session<'_, W> {
                 }
                 _ => self.show(&card(&deploy)),
             }
-            if let Err(error) = self.app.deploys.note_shown(&deploy).await {
+            if let Err(error) = self.app.deploys.note_shown(&HashMap::from([(deploy.uuid, deploy.version)])).await {
                 tracing::warn!("It could not be noted that a deploy was shown: {error}");
             }
         }

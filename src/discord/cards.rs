@@ -8,13 +8,14 @@ use std::time::Duration;
 use serenity::builder::CreateMessage;
 use serenity::model::id::{ApplicationId, ChannelId, MessageId as DiscordMessageId};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::conversation::{TOKEN_LIVES, edit_as_bot};
 use super::render;
 use super::rest::{Rest, RestError};
+use super::shown::Shown;
 use crate::deploy::agenda::{Agenda, Turn};
 use crate::deploy::card::{self, card};
 use crate::deploy::{Deploy, Deploys, State};
@@ -51,6 +52,7 @@ pub struct Cards {
     known: Arc<Mutex<HashMap<Uuid, Known>>>,
     /// How many edits as the bot are under way in each channel.
     channels: Arc<Mutex<HashMap<u64, usize>>>,
+    shown: Shown,
 }
 
 /// A place among the edits of a channel.
@@ -100,7 +102,8 @@ impl std::fmt::Debug for Answer {
 impl Cards {
     /// Cards shown through `rest`.
     pub fn new(rest: Rest, metrics: Metrics) -> Self {
-        Self { rest, metrics, agenda: Agenda::default(), known: Arc::default(), channels: Arc::default() }
+        let (agenda, known, channels, shown) = (Agenda::default(), Arc::default(), Arc::default(), Shown::default());
+        Self { rest, metrics, agenda, known, channels, shown }
     }
 
     /// What counts what happens to messages.
@@ -117,14 +120,19 @@ impl Cards {
     /// Keeps the cards of `deploys` up to date until `stopping`, and then for a moment, those that a stop has left behind
     /// first.
     pub async fn keep(&self, deploys: &Deploys, stopping: &CancellationToken) {
-        match deploys.not_shown().await {
-            Ok(left) => left.into_iter().for_each(|deploy| self.agenda.add(deploy, Duration::ZERO)),
-            Err(error) => tracing::error!("The cards that a stop has left behind can't be found: {error}"),
-        }
         let mut edits = JoinSet::new();
+        let left = self.find_left_behind(deploys);
+        let noting = self.shown.keep(deploys);
+        tokio::pin!(left, noting);
+        let mut finding = true;
         loop {
             tokio::select! {
                 () = stopping.cancelled() => break,
+                found = &mut left, if finding => {
+                    self.add(found);
+                    finding = false;
+                }
+                () = &mut noting => {}
                 changed = deploys.changed().next() => self.add(changed),
                 turn = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, turn),
                 Some(()) = joined(&mut edits) => {}
@@ -141,6 +149,18 @@ impl Cards {
         };
         // What isn't shown by then is shown at the next start.
         let _ = timeout(DRAIN_WITHIN, drain).await;
+        self.shown.flush(deploys).await;
+    }
+
+    /// The deploys whose cards a stop has left behind; asked for again until the database tells.
+    async fn find_left_behind(&self, deploys: &Deploys) -> Vec<Uuid> {
+        loop {
+            match deploys.not_shown().await {
+                Ok(left) => return left,
+                Err(error) => tracing::error!("The cards that a stop has left behind can't be found yet: {error}"),
+            }
+            sleep(AGAIN_AFTER).await;
+        }
     }
 
     fn add(&self, changed: impl IntoIterator<Item = Uuid>) {
@@ -182,7 +202,7 @@ impl Cards {
         match edited {
             Ok(()) => {
                 self.metrics.edited(Edited::Shown);
-                self.note_shown(deploys, &deploy).await;
+                self.note_shown(&deploy);
                 self.tell_the_end(deploys, &deploy).await;
                 None
             }
@@ -299,11 +319,8 @@ impl Cards {
         }
     }
 
-    async fn note_shown(&self, deploys: &Deploys, deploy: &Deploy) {
-        if let Err(error) = deploys.note_shown(deploy).await {
-            // The next start shows it once more.
-            tracing::warn!(deploy.id = deploy.id.0, "It could not be noted that a card is up to date: {error}");
-        }
+    fn note_shown(&self, deploy: &Deploy) {
+        self.shown.note(deploy.uuid, deploy.version);
         let mut known = self.known();
         if deploy.followed || !deploy.state.is_final() {
             let known = known.entry(deploy.uuid).or_default();

@@ -11,4 +11,5 @@ mod registration;
 mod relay;
 mod render;
 pub mod rest;
+mod shown;
 pub mod watchdog;

@@ -2,6 +2,8 @@
 
 mod store;
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::{Deploy, Deploys};
@@ -30,10 +32,15 @@ impl Deploys {
         store::not_shown(self.db.pool()).await
     }
 
-    /// Notes that the card shows `deploy` as it is here.
-    pub async fn note_shown(&self, deploy: &Deploy) -> Result<(), DbError> {
+    /// Notes which version of each of these deploys its card shows.
+    pub async fn note_shown(&self, versions: &HashMap<Uuid, i64>) -> Result<(), DbError> {
+        if versions.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.db.begin().await?;
-        store::shown(&mut tx, deploy.uuid, deploy.version).await?;
+        for (deploy, version) in versions {
+            store::shown(&mut tx, *deploy, *version).await?;
+        }
         tx.commit().await.map_err(DbError::from)
     }
 

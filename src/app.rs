@@ -16,7 +16,7 @@ use crate::complete::Branches;
 use crate::db::{Db, DbError};
 use crate::deploy::{Deploy, Deploys, Pace};
 use crate::health::Health;
-use crate::id::{GuildId, InteractionId, MessageId, UserId};
+use crate::id::{DeployId, GuildId, InteractionId, MessageId, UserId};
 use crate::metrics::Metrics;
 use crate::permission::Permissions;
 use crate::refusal::Refusal;
@@ -296,20 +296,29 @@ impl App {
         // `/environment` calls it `name`, and `/repo` means the repository by that.
         let environment =
             if request.path.first().is_some_and(|word| word == "environment") { "name" } else { "environment" };
-        // `/permission revoke` calls a rule's number so.
-        let about_a_deploy = request.path.first().is_some_and(|word| word == "deploys");
+        let about = self.refused_about(request).await?;
         let mut tx = self.db.begin().await?;
         self.permissions.ensure_guild(&mut tx, *guild).await?;
         let mut detail = refusal.detail();
         detail["command"] = request.path.join(" ").into();
+        if request.arguments.flag("dry_run").is_ok_and(|dry_run| dry_run == Some(true)) {
+            detail["dry_run"] = true.into();
+        }
+        let known = about.deploy.as_ref();
         let entry = Entry {
             channel: *channel,
             // Only what parses stands in the columns; the rest is in `detail`, clipped, and can be erased.
-            repo: parsed::<RepoName>(&request.arguments, &["repo", "name"]).or_else(|| refusal.place("")),
-            branch: parsed::<Branch>(&request.arguments, &["branch"]).or_else(|| refusal.place("branch")),
+            repo: parsed::<RepoName>(&request.arguments, &["repo", "name"])
+                .or_else(|| refusal.place(""))
+                .or_else(|| known.map(|deploy| deploy.repo.to_string())),
+            branch: parsed::<Branch>(&request.arguments, &["branch"])
+                .or_else(|| refusal.place("branch"))
+                .or_else(|| known.map(|deploy| deploy.branch.to_string())),
             environment: parsed::<EnvironmentName>(&request.arguments, &[environment])
-                .or_else(|| refusal.place("environment")),
-            deploy: request.arguments.text("id").filter(|_| about_a_deploy).and_then(|id| id.parse().ok()),
+                .or_else(|| refusal.place("environment"))
+                .or_else(|| about.environment.map(|environment| environment.to_string())),
+            revision: known.and_then(|deploy| deploy.revision.as_ref()).map(ToString::to_string),
+            deploy: about.id,
             // What was asked for, or why it was refused.
             reason: Some(
                 text::clip(request.arguments.text("reason").unwrap_or(&refusal.why()), REASON_MAX).into_owned(),
@@ -319,6 +328,32 @@ impl App {
         };
         audit::append(&mut tx, &entry).await?;
         tx.commit().await.map_err(DbError::from)
+    }
+
+    /// What a refused request was about beyond what it named: whoever reads the log may know, though the asker may not.
+    async fn refused_about(&self, request: &Request) -> Result<About, DbError> {
+        let (guild, arguments) = (request.caller.guild, &request.arguments);
+        match request.path.first().map(String::as_str) {
+            // `/permission revoke` calls a rule's number so.
+            Some("deploys") => {
+                let id: Option<DeployId> = arguments.text("id").and_then(|id| id.parse().ok());
+                let deploy = match id {
+                    Some(id) => self.deploys.numbered(guild, id).await?,
+                    None => None,
+                };
+                let environment = deploy.as_ref().map(|deploy| deploy.environment.clone());
+                Ok(About { id, deploy, environment })
+            }
+            Some("deploy" | "rollback") if arguments.text("environment").is_none() => {
+                let repo: Option<RepoName> = arguments.text("repo").and_then(|repo| repo.parse().ok());
+                let environment = match repo {
+                    Some(repo) => self.deploys.environment_meant(guild, &repo).await?,
+                    None => None,
+                };
+                Ok(About { environment, ..About::default() })
+            }
+            _ => Ok(About::default()),
+        }
     }
 
     /// Remembers an interaction; whether it is new.
@@ -335,6 +370,14 @@ impl App {
         }
         true
     }
+}
+
+/// What a refused request was about.
+#[derive(Default)]
+struct About {
+    id: Option<DeployId>,
+    deploy: Option<Deploy>,
+    environment: Option<EnvironmentName>,
 }
 
 #[derive(Default)]

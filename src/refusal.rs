@@ -92,7 +92,7 @@ impl Refusal {
         }
     }
 
-    /// Why, in one sentence.
+    /// Why, in short.
     pub fn why(&self) -> String {
         match self {
             Refusal::Denied(denied) => match &denied.because {
@@ -108,7 +108,7 @@ impl Refusal {
 
     /// What the audit log keeps of it. Input is clipped: it is hostile and may be long.
     pub fn detail(&self) -> serde_json::Value {
-        let mut detail = serde_json::json!({ "refused_for": self.kind() });
+        let mut detail = serde_json::json!({ "refused_for": self.kind(), "why": self.why() });
         match self {
             Refusal::Denied(denied) => {
                 detail["missing"] = denied.action.as_str().into();
@@ -116,17 +116,14 @@ impl Refusal {
                     detail["rules"] = rules.iter().map(|rule| rule.0).collect();
                 }
             }
-            Refusal::Invalid { option, given, invalid } => {
+            Refusal::Invalid { option, given, .. } => {
                 detail["option"] = option.as_str().into();
                 // What was refused for looking like a secret must not be kept for years.
                 if option != "parameters" {
                     detail["given"] = text::clip(given, SHOWN_MAX).into();
                 }
-                detail["why"] = invalid.why.as_ref().into();
             }
-            Refusal::Conflict { why, .. } => detail["why"] = why.as_str().into(),
-            Refusal::Database(error) => detail["why"] = error.to_string().into(),
-            Refusal::Stopping => {}
+            Refusal::Conflict { .. } | Refusal::Database(_) | Refusal::Stopping => {}
         }
         detail
     }

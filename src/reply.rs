@@ -204,7 +204,17 @@ const PAGE_COMMAND_MAX: usize = 88;
 /// `command` is the console's line for the first page.
 pub fn page<T>(reply: Reply, items: &[T], page: usize, command: &str, line: impl Fn(&T) -> Text) -> Reply {
     let pages = items.len().div_ceil(PAGE).max(1);
-    let page = page.clamp(1, pages);
+    if page > pages {
+        let last = match pages {
+            1 => "There is only one page.".to_owned(),
+            pages => format!("The last one is page {pages}, of {} in all.", items.len()),
+        };
+        let line = format!("{command} page:{pages}");
+        let reply = reply.body(Text::of(format!("There is no page {page}. {last}")));
+        let fits = command.len() <= PAGE_COMMAND_MAX;
+        return if fits { reply.button(Button::Page { label: "Last", line }) } else { reply };
+    }
+    let page = page.max(1);
     let shown = items.iter().skip((page - 1) * PAGE).take(PAGE).map(line);
     let mut body = Text::join(shown, &Text::default().line());
     if pages > 1 {

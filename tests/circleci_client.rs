@@ -33,7 +33,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use slipway::circleci::{
-    Access, ActError, CircleCi, Order, Patience, Project, ReadError, Refusal, RunId, TriggerError,
+    Access, ActError, CircleCi, Claimed, Lane, Order, Patience, Project, ReadError, Refusal, RunId, Search,
+    TriggerError,
 };
 use slipway::deploy::parameters;
 use slipway::repo::{EnvironmentName, Trigger, Vcs};
@@ -132,6 +133,11 @@ impl OrderExt for Order {
         self.revision = Some(text.parse().unwrap());
         self
     }
+}
+
+/// A person waits for it.
+fn search<'a>(order: &'a Order, claimed: Claimed<'a>) -> Search<'a> {
+    Search { order, claimed, lane: Lane::Person }
 }
 
 /// Nobody has claimed anything.

@@ -15,7 +15,7 @@ const RATE_MIN: f64 = 0.01;
 
 /// Whose read it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub enum Lane {
     /// A person waits for it: it goes first, and no pause holds it.
     Person,
     /// Nobody waits: it goes after every person's read, and waits while CircleCI wants to be left alone.

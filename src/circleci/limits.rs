@@ -18,12 +18,14 @@ pub(super) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration
     if let Some(asked) = text(headers, RETRY_AFTER.as_str()) {
         return seconds(asked).or_else(|| http_date(asked).map(|date| date.since(clock.now())));
     }
-    FAMILIES.iter().find_map(|(_, reset)| text(headers, reset).and_then(seconds))
+    let families = FAMILIES.iter().find_map(|(_, reset)| text(headers, reset).and_then(seconds));
+    families.or_else(|| combined(headers).filter_map(|(left, reset)| reset.filter(|_| left == 0)).max())
 }
 
 /// How many requests are left in this window, by the lower of the limits.
 pub(super) fn remaining(headers: &HeaderMap) -> Option<u64> {
-    FAMILIES.iter().filter_map(|(remaining, _)| left(headers, remaining)).min()
+    let families = FAMILIES.iter().filter_map(|(remaining, _)| left(headers, remaining));
+    families.chain(combined(headers).map(|(left, _)| left)).min()
 }
 
 /// How long nothing should be asked that can wait: after a 429 that says so, and when nothing is left of a window.
@@ -31,7 +33,21 @@ pub(super) fn pause(status: u16, headers: &HeaderMap, clock: &Clock) -> Option<D
     let asked = (status == 429).then(|| retry_after(headers, clock)).flatten();
     let used_up = FAMILIES.iter().filter(|(remaining, _)| left(headers, remaining) == Some(0));
     let resets = used_up.filter_map(|(_, reset)| longest(headers, reset));
-    resets.chain(asked).max()
+    let windows = combined(headers).filter_map(|(left, reset)| reset.filter(|_| left == 0));
+    resets.chain(windows).chain(asked).max()
+}
+
+/// The windows of API v3's one header, `RateLimit: "minute";r=40;t=12, "day";r=900`: what is left of each, and how long until
+/// it begins anew (draft-ietf-httpapi-ratelimit-headers-10).
+fn combined(headers: &HeaderMap) -> impl Iterator<Item = (u64, Option<Duration>)> {
+    let values = headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|window| {
+        let parameter = |name: char| {
+            let values = window.split(';').skip(1).filter_map(|pair| pair.trim().split_once('='));
+            values.filter(|(known, _)| known.chars().eq([name])).find_map(|(_, value)| value.trim().parse::<u64>().ok())
+        };
+        Some((parameter('r')?, parameter('t').map(Duration::from_secs)))
+    })
 }
 
 /// What is left by the headers of this name, with and without a window after it.
@@ -112,10 +128,21 @@ mod tests {
         assert_eq!(remaining(&headers(&both)), Some(0));
     }
 
+    #[test]
+    fn the_windows_of_the_one_header_count_too() {
+        let pause = |value: &str| pause(200, &headers(&[("ratelimit", value)]), &clock());
+        assert_eq!(pause("\"minute\";r=1;t=12"), None);
+        assert_eq!(pause("\"minute\";r=0;t=12, \"day\";r=900;t=4000"), Some(Duration::from_secs(12)));
+        assert_eq!(pause("\"minute\"; r=0; t=12"), Some(Duration::from_secs(12)));
+        assert_eq!(pause("\"minute\";r=0"), None);
+        assert_eq!(remaining(&headers(&[("ratelimit", "\"minute\";r=7;t=12, \"day\";r=3")])), Some(3));
+        assert_eq!(after("ratelimit", "\"minute\";r=0;t=9"), Some(Duration::from_secs(9)));
+    }
+
     proptest! {
         #[test]
         fn no_header_panics(value in "[ -~]{0,40}") {
-            let _ = after("retry-after", &value);
+            let _ = (after("retry-after", &value), after("ratelimit", &value), remaining(&headers(&[("ratelimit", &value)])));
             let _ = pause(429, &headers(&[("x-ratelimit-remaining", &value), ("x-ratelimit-reset", &value)]), &clock());
         }
     }

@@ -16,6 +16,7 @@ mod mask;
 mod output;
 mod pipeline;
 mod progress;
+mod public;
 mod reachable;
 mod said;
 pub mod sandbox;
@@ -34,7 +35,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 pub use access::{Access, CIRCLECI_URL, Patience};
-pub use budget::ReadStats;
+pub use budget::{Lane, ReadStats};
 pub use error::{ActError, ReadError, Refusal, RefusalKind, SetupError, TriggerError};
 pub use progress::{Canceled, Failure, Hold, Progress, WorkflowLine};
 pub use reachable::Reachable;
@@ -130,6 +131,16 @@ pub const V1_TRIGGERS_END: Timestamp = Timestamp::from_millis(1_801_440_000_000)
 /// Tells whether another deploy holds a run. It is asked at every look, so it should know of claims made meanwhile.
 pub type Claimed<'a> = &'a (dyn Fn(&RunId) -> bool + Send + Sync);
 
+/// An order whose fate isn't known, and for whom it is looked for.
+pub struct Search<'a> {
+    /// What was sent.
+    pub order: &'a Order,
+    /// The runs that other deploys hold.
+    pub claimed: Claimed<'a>,
+    /// Whether a person waits for it.
+    pub lane: Lane,
+}
+
 /// CircleCI's API: one for the process; clones share it.
 #[derive(Clone)]
 pub struct CircleCi {
@@ -151,8 +162,7 @@ trait Generation {
     /// it.
     fn look(
         &self,
-        order: &Order,
-        claimed: Claimed<'_>,
+        search: &Search<'_>,
         ruled_out: &mut HashSet<Self::Id>,
     ) -> impl Future<Output = Result<Look, ReadError>> + Send;
 
@@ -216,11 +226,11 @@ impl CircleCi {
     ///
     /// Whoever adopts the run found must make sure, in the same transaction, that no other deploy has claimed it
     /// meanwhile.
-    pub async fn look_for(&self, order: &Order, claimed: Claimed<'_>) -> Result<Found, ReadError> {
-        match &order.trigger {
-            Trigger::Job(_) => self.search(&*self.v1, order, claimed).await,
-            Trigger::Pipeline { .. } => self.search(&*self.v2, order, claimed).await,
-            Trigger::Build => self.search(&*self.builds, order, claimed).await,
+    pub async fn look_for(&self, search: &Search<'_>) -> Result<Found, ReadError> {
+        match &search.order.trigger {
+            Trigger::Job(_) => self.search(&*self.v1, search).await,
+            Trigger::Pipeline { .. } => self.search(&*self.v2, search).await,
+            Trigger::Build => self.search(&*self.builds, search).await,
         }
     }
 
@@ -252,12 +262,7 @@ impl CircleCi {
         self.http.reachable.subscribe()
     }
 
-    async fn search<G: Generation>(
-        &self,
-        generation: &G,
-        order: &Order,
-        claimed: Claimed<'_>,
-    ) -> Result<Found, ReadError> {
+    async fn search<G: Generation>(&self, generation: &G, search: &Search<'_>) -> Result<Found, ReadError> {
         let begun = Instant::now();
         // Nothing may count as not found that was not looked for.
         let looks = match self.http.patience.looks.as_slice() {
@@ -271,7 +276,7 @@ impl CircleCi {
         let end = begun + last + self.http.patience.request;
         for (index, after) in looks.iter().enumerate() {
             sleep_until(begun + *after).await;
-            let looked = timeout_at(end, generation.look(order, claimed, &mut ruled_out)).await;
+            let looked = timeout_at(end, generation.look(search, &mut ruled_out)).await;
             let silent = |_| ReadError::Unavailable { status: None, why: error::silent(end - begun) };
             match looked.map_err(silent).flatten() {
                 Ok(look) => match look.verdict(index + 1 == looks.len()) {

@@ -11,7 +11,7 @@ use super::address::{self, Version};
 use super::budget::Lane;
 use super::client::{Answer, Call, Http, refusal_kind};
 use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
-use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, Status, V1_TRIGGERS_END, said};
+use super::{CLOCK_SKEW, Generation, Look, Order, Project, Run, RunId, Search, Status, V1_TRIGGERS_END, said};
 use crate::repo::{Revision, Trigger};
 use crate::text;
 use crate::time::{Timestamp, http_date};
@@ -57,8 +57,9 @@ impl Generation for Jobs {
         Err(TriggerError::Refused(Refusal::new(kind, Some(answer.status), &about, said)))
     }
 
-    async fn look(&self, order: &Order, claimed: Claimed<'_>, ruled_out: &mut HashSet<i64>) -> Result<Look, ReadError> {
-        let listed = self.listed(order).await?;
+    async fn look(&self, search: &Search<'_>, ruled_out: &mut HashSet<i64>) -> Result<Look, ReadError> {
+        let Search { order, claimed, lane } = search;
+        let listed = self.listed(order, *lane).await?;
         let since = order.requested_at.minus(CLOCK_SKEW);
         let mut candidates: Vec<i64> = listed
             .iter()
@@ -72,7 +73,7 @@ impl Generation for Jobs {
 
         let (mut look, mut failure) = (Look::default(), None);
         for number in candidates.into_iter().skip(skipped) {
-            let build = match self.build(&order.project, number, Lane::Person).await {
+            let build = match self.build(&order.project, number, *lane).await {
                 Ok(build) => build,
                 Err(error) => {
                     failure = Some(error);
@@ -110,9 +111,10 @@ impl Jobs {
     }
 
     /// The recent builds of an order's branch.
-    pub(super) async fn listed(&self, order: &Order) -> Result<Vec<Value>, ReadError> {
+    pub(super) async fn listed(&self, order: &Order, lane: Lane) -> Result<Vec<Value>, ReadError> {
         let query = [("limit", LISTED_MAX), ("shallow", "true")];
-        match self.http.get_json(&self.call(&order.project, &["tree", order.branch.as_str()], &query)).await? {
+        let call = Call { lane, ..self.call(&order.project, &["tree", order.branch.as_str()], &query) };
+        match self.http.get_json(&call).await? {
             Value::Array(builds) => Ok(builds),
             _ => Err(ReadError::Unreadable { why: error::unreadable() }),
         }

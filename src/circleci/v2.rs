@@ -16,7 +16,7 @@ use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
 use super::lacking::{Lacking, Part};
 use super::pipeline::{self, Kinship};
 use super::v1::{SUBJECT_UNITS_MAX, WORD_UNITS_MAX};
-use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, SENT_WITHIN, said};
+use super::{CLOCK_SKEW, Generation, Look, Order, Project, Run, RunId, SENT_WITHIN, Search, said};
 use crate::repo::{Branch, Revision, Trigger};
 use crate::time::Timestamp;
 
@@ -84,17 +84,13 @@ impl Generation for Pipelines {
         Err(TriggerError::Refused(Refusal::new(kind(answer.status, heard), Some(answer.status), &about, said)))
     }
 
-    async fn look(
-        &self,
-        order: &Order,
-        claimed: Claimed<'_>,
-        ruled_out: &mut HashSet<Uuid>,
-    ) -> Result<Look, ReadError> {
+    async fn look(&self, search: &Search<'_>, ruled_out: &mut HashSet<Uuid>) -> Result<Look, ReadError> {
+        let Search { order, claimed, lane } = search;
         let project = &order.project;
         let slug = slug(project).map_err(ReadError::Refused)?;
         let login = self.login(project).await?;
         let (since, until) = window(order);
-        let listed = self.listed(order, &slug, since).await?;
+        let listed = self.listed(order, &slug, since, *lane).await?;
         let candidates: Vec<_> = listed
             .iter()
             .filter_map(|listed| pipeline::candidate(listed, &["api"], login, order.branch.as_str(), since..=until))
@@ -104,7 +100,7 @@ impl Generation for Pipelines {
 
         let mut look = Look::default();
         for (id, _) in candidates {
-            let pipeline = self.pipeline(project, id, Lane::Person).await?;
+            let pipeline = self.pipeline(project, id, *lane).await?;
             let Some(run) = self.run(&slug, &pipeline, &[]) else { continue };
             match pipeline::kinship(&pipeline, order) {
                 Kinship::Certain => look.certain.push(run),
@@ -136,8 +132,15 @@ impl Pipelines {
     }
 
     /// The pipelines of an order's branch, newest first, as far back as `since`.
-    pub(super) async fn listed(&self, order: &Order, slug: &Slug, since: Timestamp) -> Result<Vec<Value>, ReadError> {
-        let call = self.in_project(&order.project, slug, &["pipeline"], &[("branch", order.branch.as_str())]);
+    pub(super) async fn listed(
+        &self,
+        order: &Order,
+        slug: &Slug,
+        since: Timestamp,
+        lane: Lane,
+    ) -> Result<Vec<Value>, ReadError> {
+        let branch = [("branch", order.branch.as_str())];
+        let call = Call { lane, ..self.in_project(&order.project, slug, &["pipeline"], &branch) };
         // Newest first: what follows an older one is older still.
         let goes_on = |items: &[Value]| items.last().and_then(pipeline::created).is_none_or(|created| created >= since);
         self.pages(&call, LOOK_PAGES_MAX, goes_on).await
@@ -156,12 +159,14 @@ impl Pipelines {
     }
 
     /// The pipeline that a workflow belongs to.
-    pub(super) async fn pipeline_of(&self, project: &Project, workflow: Uuid) -> Result<Run, ReadError> {
+    pub(super) async fn pipeline_of(&self, project: &Project, workflow: Uuid, lane: Lane) -> Result<Run, ReadError> {
         let unreadable = || ReadError::Unreadable { why: error::unreadable() };
         let slug = slug(project).map_err(ReadError::Refused)?;
-        let workflow = self.http.get_json(&self.call(project, vec!["workflow", &workflow.to_string()], &[])).await?;
+        let workflow = workflow.to_string();
+        let workflow =
+            self.http.get_json(&Call { lane, ..self.call(project, vec!["workflow", &workflow], &[]) }).await?;
         let id = workflow.get("pipeline_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        let pipeline = self.pipeline(project, id.ok_or_else(unreadable)?, Lane::Person).await?;
+        let pipeline = self.pipeline(project, id.ok_or_else(unreadable)?, lane).await?;
         self.run(&slug, &pipeline, &[]).ok_or_else(unreadable)
     }
 

@@ -11,7 +11,7 @@ use super::client::Call;
 use super::error::{self, About, ReadError, Refusal, RefusalKind, TriggerError};
 use super::v1::{self, Jobs};
 use super::v2::{self, Pipelines, Ways};
-use super::{CLOCK_SKEW, Claimed, Generation, Look, Order, Project, Run, RunId, pipeline};
+use super::{CLOCK_SKEW, Generation, Look, Order, Project, Run, RunId, Search, pipeline};
 
 /// How CircleCI may call this trigger among its pipelines: nothing that it publishes tells.
 const WAYS: [&str; 2] = ["api", "explicit"];
@@ -51,14 +51,14 @@ impl Generation for Builds {
         Err(TriggerError::Refused(Refusal::new(kind, Some(answer.status), &about, said)))
     }
 
-    async fn look(&self, order: &Order, claimed: Claimed<'_>, _: &mut HashSet<RunId>) -> Result<Look, ReadError> {
-        let by_pipelines = self.among_pipelines(order, claimed).await;
+    async fn look(&self, search: &Search<'_>, _: &mut HashSet<RunId>) -> Result<Look, ReadError> {
+        let by_pipelines = self.among_pipelines(search).await;
         if let Ok(look) = &by_pipelines
             && !look.likely.is_empty()
         {
             return by_pipelines;
         }
-        match self.among_builds(order, claimed).await {
+        match self.among_builds(search).await {
             Ok(look) => Ok(look),
             // Not to have found it means something only when all could be read that tells.
             Err(error) => by_pipelines.and(Err(error)),
@@ -99,12 +99,13 @@ impl Builds {
     }
 
     /// Pipelines that we started on this branch at this time. None can carry the deploy's id, so each is only likely.
-    async fn among_pipelines(&self, order: &Order, claimed: Claimed<'_>) -> Result<Look, ReadError> {
+    async fn among_pipelines(&self, search: &Search<'_>) -> Result<Look, ReadError> {
+        let Search { order, claimed, lane } = search;
         let project = &order.project;
         let slug: Slug = v2::slug(project).map_err(ReadError::Refused)?;
         let login = self.v2.login(project).await?;
         let (since, until) = v2::window(order);
-        let listed = self.v2.listed(order, &slug, since).await?;
+        let listed = self.v2.listed(order, &slug, since, *lane).await?;
         let ours = listed.iter().filter(|listed| {
             let found = pipeline::candidate(listed, &WAYS, login, order.branch.as_str(), since..=until);
             found.is_some_and(|(id, number)| !claimed(&RunId::Pipeline { id, number }))
@@ -115,8 +116,9 @@ impl Builds {
 
     /// What was queued on this branch since, and no push or rerun made: the pipeline of each workflow, for one of its builds
     /// alone tells nothing of the end, and builds without one.
-    async fn among_builds(&self, order: &Order, claimed: Claimed<'_>) -> Result<Look, ReadError> {
-        let mut listed = self.v1.listed(order).await?;
+    async fn among_builds(&self, search: &Search<'_>) -> Result<Look, ReadError> {
+        let Search { order, claimed, lane } = search;
+        let mut listed = self.v1.listed(order, *lane).await?;
         listed.sort_by_key(v1::build_number);
         let since = order.requested_at.minus(CLOCK_SKEW);
         let (mut workflows, mut likely) = (HashSet::new(), Vec::new());
@@ -129,7 +131,7 @@ impl Builds {
                 continue;
             }
             let run = match workflow.and_then(|workflow| workflow.parse().ok()) {
-                Some(workflow) => self.v2.pipeline_of(&order.project, workflow).await?,
+                Some(workflow) => self.v2.pipeline_of(&order.project, workflow, *lane).await?,
                 None => self.v1.run(number, build),
             };
             if !claimed(&run.id) && fits(order, &run) {

@@ -123,6 +123,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 needs: Needs::Holds(Action::Approve),
                 options: &[
                     ID,
+                    REASON,
                     OptionSpec::optional("hold", Kind::Text, "Which approval, where several are awaited: its id"),
                 ],
                 pages: false,
@@ -349,6 +350,7 @@ impl Retry {
 #[derive(Debug)]
 pub struct Approve {
     id: DeployId,
+    reason: Option<Reason>,
     hold: Option<Uuid>,
 }
 
@@ -360,12 +362,12 @@ impl Approve {
                 Invalid::new("approval", why, "0190c2a4-7d1e-7c3a-9b1f-2f7d3c5a1e00")
             })
         })?;
-        Ok(Self { id: arguments.required("id")?, hold })
+        Ok(Self { id: arguments.required("id")?, reason: arguments.optional("reason")?, hold })
     }
 
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
         let id = self.id;
-        let (acted, waiting) = match app.deploys.approve(caller, id, self.hold).await? {
+        let (acted, waiting) = match app.deploys.approve(caller, id, self.reason, self.hold).await? {
             Approval::Which(deploy) => return Ok(which(&deploy)),
             Approval::Asked(acted, waiting) => (acted, waiting),
         };

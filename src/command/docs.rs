@@ -69,5 +69,9 @@ fn section(page: &mut String, name: &str, leaf: &Leaf) {
             option.description
         ));
     }
+    if leaf.pages {
+        add("\nIts pages are turned by the buttons `Newer` and `Older`; the console's lines name one: `page:2`."
+            .to_owned());
+    }
     add(format!("\nExample: `{}`", leaf.example));
 }

@@ -8,7 +8,7 @@ use super::act::{self, Act, Answered, What};
 use super::again::{Again, LiveSince, live_since};
 use super::history::{self, no_such, place_of};
 use super::report::Waiting;
-use super::{Deploy, Deploys, State, store};
+use super::{Deploy, Deploys, Reason, State, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::{ActError, Project, RunId};
@@ -59,7 +59,13 @@ pub enum Approval {
 
 impl Deploys {
     /// Approves a job that waits: the one named by its approval, or the only one. Never by who asked for the deploy.
-    pub async fn approve(&self, caller: &Caller, id: DeployId, hold: Option<Uuid>) -> Result<Approval, Refusal> {
+    pub async fn approve(
+        &self,
+        caller: &Caller,
+        id: DeployId,
+        reason: Option<Reason>,
+        hold: Option<Uuid>,
+    ) -> Result<Approval, Refusal> {
         let mut tx = self.db.begin().await?;
         let mut deploy = self.for_act(&mut tx, caller, id, |_| Action::Approve).await?;
         if deploy.actor == caller.actor.id {
@@ -72,7 +78,7 @@ impl Deploys {
         let act = Act {
             job: Some(waiting.job.clone()),
             id: Some(waiting.approval),
-            ..Act::new(What::Approve, caller, None, self.clock.now())
+            ..Act::new(What::Approve, caller, reason.as_ref(), self.clock.now())
         };
         self.note(&mut tx, caller, &mut deploy, act.clone(), audit::Action::DeployApproved).await?;
         tx.commit().await.map_err(DbError::from)?;

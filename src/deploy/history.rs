@@ -4,11 +4,12 @@ pub mod store;
 
 use std::collections::HashSet;
 
+use super::plan::choose;
 use super::service::ask;
 use super::{Deploy, Deploys, State};
 use crate::actor::{ActorId, Caller};
 use crate::db::DbError;
-use crate::id::DeployId;
+use crate::id::{DeployId, GuildId};
 use crate::permission::{Action, Ask};
 use crate::refusal::Refusal;
 use crate::repo::{EnvironmentName, RepoName};
@@ -59,6 +60,23 @@ impl Deploys {
         let deploy = seen.pop().ok_or_else(|| no_such(id))?;
         let made = self.permissions.only_permitted(caller, Action::View, made, place_of).await?;
         Ok((deploy, made))
+    }
+
+    /// One deploy, whoever asks: for the record.
+    pub async fn numbered(&self, guild: GuildId, id: DeployId) -> Result<Option<Deploy>, DbError> {
+        super::store::numbered(self.db.pool(), guild, id).await
+    }
+
+    /// The environment of a repository that is meant where none is named, if there is one; for the record.
+    pub async fn environment_meant(&self, guild: GuildId, repo: &RepoName) -> Result<Option<EnvironmentName>, DbError> {
+        let mut reader = self.db.reader().await?;
+        let repo = match self.repos.find(&mut reader, guild, repo).await {
+            Ok(repo) => repo,
+            Err(Refusal::Database(error)) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let environments = self.repos.environments(&mut reader, guild, &repo.name).await?;
+        Ok(choose(&repo, environments, None).ok().map(|environment| environment.name))
     }
 
     /// The recent deploys with which `caller` may do what they want, the newest first.

@@ -11,7 +11,7 @@ use super::plan::name_for_circleci;
 use super::settled::Settled;
 use super::{Deploy, Deploys, Reason, State, store};
 use crate::audit::{self, Entry, Outcome};
-use crate::circleci::{CLOCK_SKEW, Found, Order, RunId, SENT_WITHIN, TriggerError};
+use crate::circleci::{CLOCK_SKEW, Found, Lane, Order, RunId, SENT_WITHIN, Search, TriggerError};
 use crate::db::DbError;
 use crate::metrics::Triggered;
 use crate::repo::Revision;
@@ -78,11 +78,11 @@ impl Deploys {
             }
             Err(error @ TriggerError::Unnamed) => {
                 let why = error.to_string();
-                self.look(&order, &why).await.unwrap_or_else(|error| Settled::out_of_reach(&why, &error))
+                self.look(&order, &why, Lane::Person).await.unwrap_or_else(|error| Settled::out_of_reach(&why, &error))
             }
             Err(TriggerError::Lost { why }) => {
                 tracing::warn!(deploy.id = deploy.id.0, deploy.uuid = %deploy.uuid, "It is not known whether CircleCI took a deploy; it is looked for: {why}");
-                self.look(&order, &why).await.unwrap_or_else(|error| Settled::out_of_reach(&why, &error))
+                self.look(&order, &why, Lane::Person).await.unwrap_or_else(|error| Settled::out_of_reach(&why, &error))
             }
         };
         self.settle(deploy, settled).await
@@ -95,7 +95,7 @@ impl Deploys {
     pub(super) async fn look_again(&self, deploy: Deploy) -> Result<Deploy, String> {
         let order = self.order(&deploy).await.map_err(|error| error.to_string())?;
         let why = if deploy.state == State::Triggering { INTERRUPTED } else { ANSWER_LOST };
-        let settled = self.look(&order, why).await?;
+        let settled = self.look(&order, why, Lane::Poll).await?;
         Ok(self.settle(deploy, settled).await)
     }
 
@@ -114,7 +114,7 @@ impl Deploys {
     }
 
     /// What looking for a deploy finds; an error when it could not be looked for.
-    async fn look(&self, order: &Order, why: &str) -> Result<Settled, String> {
+    async fn look(&self, order: &Order, why: &str, lane: Lane) -> Result<Settled, String> {
         let said = |error: DbError| error.to_string();
         let held = store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await.map_err(said)?;
         let held: HashSet<Uuid> = held.into_iter().collect();
@@ -124,7 +124,7 @@ impl Deploys {
             RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id, &order.deploy),
             RunId::Build(number) => builds.contains(number),
         };
-        let found = match self.circleci.look_for(order, &claimed).await {
+        let found = match self.circleci.look_for(&Search { order, claimed: &claimed, lane }).await {
             Ok(Found::Likely(run)) if self.has_rivals(order).await.map_err(said)? => Found::Several(vec![run]),
             Ok(found) => found,
             // A no to a read can be a moment's trouble as well: nothing is concluded from it.

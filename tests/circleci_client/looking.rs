@@ -6,7 +6,7 @@ use serde_json::json;
 use slipway::circleci::{CircleCi, Found, Order, Patience, ReadError, RunId, TriggerError};
 
 use crate::circleci::{FakeCircleCi, Fault, Route};
-use crate::{OrderExt, access, client, hasty, job, pipeline, told, unclaimed, unread, with};
+use crate::{OrderExt, access, client, hasty, job, pipeline, search, told, unclaimed, unread, with};
 
 /// Sends an order whose answer is dropped, after it took effect or before.
 async fn lose(fake: &FakeCircleCi, circleci: &CircleCi, order: &Order, fault: Fault) {
@@ -34,7 +34,7 @@ async fn a_lost_job_is_found_by_its_deploy_id_among_others() {
     lose(&fake, &circleci, &order, Fault::DropAfter).await;
     circleci.trigger(&job("feature/login")).await.unwrap();
     circleci.trigger(&job("main")).await.unwrap();
-    assert_eq!(the_one(circleci.look_for(&order, &unclaimed).await.unwrap()), RunId::Build(2));
+    assert_eq!(the_one(circleci.look_for(&search(&order, &unclaimed)).await.unwrap()), RunId::Build(2));
     let listed = &fake.requests_to(Route::ListBuilds)[0].raw;
     assert_eq!(listed, "/api/v1.1/project/github/acme/web/tree/feature%2Flogin?limit=30&shallow=true");
     assert_eq!(fake.violations(), Vec::<String>::new());
@@ -48,7 +48,7 @@ async fn a_job_that_was_never_taken_is_not_found() {
     let order = job("main");
     lose(&fake, &circleci, &order, Fault::DropBefore).await;
     circleci.trigger(&job("main")).await.unwrap();
-    assert_eq!(circleci.look_for(&order, &unclaimed).await.unwrap(), Found::None);
+    assert_eq!(circleci.look_for(&search(&order, &unclaimed)).await.unwrap(), Found::None);
     assert_eq!(fake.requests_to(Route::ReadBuild).len(), 1, "what is another deploy's is not read at each look");
 }
 
@@ -59,7 +59,7 @@ async fn a_job_that_appears_late_is_found_by_a_later_look() {
     let order = job("main");
     lose(&fake, &circleci, &order, Fault::DropAfter).await;
     fake.fault(Route::ListBuilds, Fault::OddJson(json!([])), 1);
-    assert_eq!(the_one(circleci.look_for(&order, &unclaimed).await.unwrap()), RunId::Build(1));
+    assert_eq!(the_one(circleci.look_for(&search(&order, &unclaimed)).await.unwrap()), RunId::Build(1));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn builds_from_before_the_order_are_not_read() {
     circleci.trigger(&job("main")).await.unwrap();
     let mut order = job("main");
     order.requested_at = order.requested_at.plus(Duration::from_secs(600));
-    assert_eq!(circleci.look_for(&order, &unclaimed).await.unwrap(), Found::None);
+    assert_eq!(circleci.look_for(&search(&order, &unclaimed)).await.unwrap(), Found::None);
     assert_eq!(fake.requests_to(Route::ReadBuild).len(), 0);
 }
 
@@ -81,7 +81,7 @@ async fn a_look_reads_a_bounded_number_of_builds() {
         circleci.trigger(&job("main")).await.unwrap();
     }
     let once = with(access(fake.url(), fake.token()), Patience { looks: vec![Duration::ZERO], ..hasty() });
-    assert_eq!(once.look_for(&job("main"), &unclaimed).await.unwrap(), Found::None);
+    assert_eq!(once.look_for(&search(&job("main"), &unclaimed)).await.unwrap(), Found::None);
     assert_eq!(fake.requests_to(Route::ReadBuild).len(), 15);
 }
 
@@ -92,7 +92,7 @@ async fn not_finding_means_nothing_when_a_candidate_could_not_be_read() {
     let order = job("main");
     lose(&fake, &circleci, &order, Fault::DropAfter).await;
     fake.fault(Route::ReadBuild, Fault::Html502, usize::MAX);
-    let error = circleci.look_for(&order, &unclaimed).await.unwrap_err();
+    let error = circleci.look_for(&search(&order, &unclaimed)).await.unwrap_err();
     assert!(matches!(error, ReadError::Unavailable { status: Some(502), .. }), "{}", unread(&error));
 }
 
@@ -107,7 +107,7 @@ async fn a_lost_pipeline_that_carries_the_deploy_id_is_certain() {
     circleci.trigger(&other).await.unwrap();
     lose(&fake, &circleci, &order, Fault::DropAfter).await;
     circleci.trigger(&other).await.unwrap();
-    let RunId::Pipeline { number, .. } = the_one(circleci.look_for(&order, &unclaimed).await.unwrap()) else {
+    let RunId::Pipeline { number, .. } = the_one(circleci.look_for(&search(&order, &unclaimed)).await.unwrap()) else {
         panic!()
     };
     assert_eq!(number, 2);
@@ -115,7 +115,7 @@ async fn a_lost_pipeline_that_carries_the_deploy_id_is_certain() {
     let order = pipeline("feature/login");
     let order = order.clone().parameters(&format!("deploy_id={}", order.deploy));
     lose(&fake, &circleci, &order, Fault::DropBefore).await;
-    assert_eq!(circleci.look_for(&order, &unclaimed).await.unwrap(), Found::None);
+    assert_eq!(circleci.look_for(&search(&order, &unclaimed)).await.unwrap(), Found::None);
 }
 
 #[tokio::test]
@@ -126,20 +126,20 @@ async fn a_lost_pipeline_is_adopted_only_as_the_only_one_of_branch_time_and_acto
     fake.pipeline_by("somebody-else", "acme/web", "main");
     circleci.trigger(&pipeline("develop")).await.unwrap();
     lose(&fake, &circleci, &order, Fault::DropBefore).await;
-    assert_eq!(circleci.look_for(&order, &unclaimed).await.unwrap(), Found::None);
+    assert_eq!(circleci.look_for(&search(&order, &unclaimed)).await.unwrap(), Found::None);
 
     lose(&fake, &circleci, &order, Fault::DropAfter).await;
-    let lost = the_one(circleci.look_for(&order, &unclaimed).await.unwrap());
+    let lost = the_one(circleci.look_for(&search(&order, &unclaimed)).await.unwrap());
     assert_eq!(fake.requests_to(Route::ListPipelines).len(), 4, "without proof, every look is waited for");
 
     let claimed = circleci.trigger(&pipeline("main")).await.unwrap().id;
-    let Found::Several(runs) = circleci.look_for(&order, &unclaimed).await.unwrap() else { panic!() };
+    let Found::Several(runs) = circleci.look_for(&search(&order, &unclaimed)).await.unwrap() else { panic!() };
     assert_eq!(runs.len(), 2);
-    assert_eq!(the_one(circleci.look_for(&order, &|run| *run == claimed).await.unwrap()), lost);
-    assert_eq!(circleci.look_for(&order, &|_| true).await.unwrap(), Found::None);
+    assert_eq!(the_one(circleci.look_for(&search(&order, &|run| *run == claimed)).await.unwrap()), lost);
+    assert_eq!(circleci.look_for(&search(&order, &|_| true)).await.unwrap(), Found::None);
 
     let mut late = order.clone();
     late.requested_at = late.requested_at.plus(Duration::from_secs(600));
-    assert_eq!(circleci.look_for(&late, &unclaimed).await.unwrap(), Found::None);
+    assert_eq!(circleci.look_for(&search(&late, &unclaimed)).await.unwrap(), Found::None);
     assert_eq!(fake.violations(), Vec::<String>::new());
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use slipway::circleci::TriggerError;
 
 use crate::circleci::{FakeCircleCi, Fault, Route};
-use crate::{access, client, hasty, job, logs, pipeline, project, told, unclaimed, with};
+use crate::{access, client, hasty, job, logs, pipeline, project, search, told, unclaimed, with};
 
 #[tokio::test]
 async fn no_token_in_any_error_or_log_line() {
@@ -22,7 +22,7 @@ async fn no_token_in_any_error_or_log_line() {
         let run = circleci.trigger(&order).await.unwrap();
         shown.push_str(&format!("{run:?}"));
         circleci.read(&project(), &run.id).await.unwrap();
-        circleci.look_for(&order, &unclaimed).await.unwrap();
+        circleci.look_for(&search(&order, &unclaimed)).await.unwrap();
         let echo = json!({"message": format!("Invalid token provided: {user} {shared} {own}")});
         for fault in [Fault::Status(401, echo.clone()), Fault::Status(418, echo), Fault::DropBefore, Fault::Html502] {
             fake.fault(Route::TriggerJob, fault.clone(), 1);

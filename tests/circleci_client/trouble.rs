@@ -137,7 +137,7 @@ async fn no_answer_makes_a_client_panic() {
         let circleci = server.client();
         for order in both().map(|(_, order)| order).into_iter().chain([whole_build("main")]) {
             let _ = circleci.trigger(&order).await;
-            let _ = circleci.look_for(&order, &crate::unclaimed).await;
+            let _ = circleci.look_for(&crate::search(&order, &crate::unclaimed)).await;
         }
         let _ = circleci.branches(&project()).await;
         let _ = circleci.read(&project(), &id).await;

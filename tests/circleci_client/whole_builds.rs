@@ -4,7 +4,7 @@ use serde_json::json;
 use slipway::circleci::{Found, RunId, Status, TriggerError};
 
 use crate::circleci::{FakeCircleCi, Fault, Route};
-use crate::{OrderExt, access, client, hasty, job, pipeline, project, told, unclaimed, whole_build, with};
+use crate::{OrderExt, access, client, hasty, job, pipeline, project, search, told, unclaimed, whole_build, with};
 
 #[tokio::test]
 async fn a_build_is_taken_without_a_name_and_found_as_a_pipeline() {
@@ -18,7 +18,7 @@ async fn a_build_is_taken_without_a_name_and_found_as_a_pipeline() {
     assert_eq!(seen.json, Some(json!({"branch": "feature/login"})));
     assert!(circleci.sunset().borrow().is_some());
 
-    let Found::Likely(run) = circleci.look_for(&order, &unclaimed).await.unwrap() else { panic!() };
+    let Found::Likely(run) = circleci.look_for(&search(&order, &unclaimed)).await.unwrap() else { panic!() };
     let RunId::Pipeline { number: 1, .. } = run.id else { panic!("{run:?}") };
     let progress = circleci.progress(&project(), &run.id, None).await.unwrap();
     assert_eq!((progress.run.status, progress.workflows.len()), (Status::Running, 1));
@@ -34,9 +34,9 @@ async fn only_a_lonely_one_that_nobody_claims_is_likely() {
     fake.pushed("acme/web", "main");
     let claimed = circleci.trigger(&pipeline("main")).await.unwrap().id;
     circleci.trigger(&order).await.unwrap_err();
-    let Found::Several(runs) = circleci.look_for(&order, &unclaimed).await.unwrap() else { panic!() };
+    let Found::Several(runs) = circleci.look_for(&search(&order, &unclaimed)).await.unwrap() else { panic!() };
     assert_eq!(runs.len(), 2);
-    let found = circleci.look_for(&order, &|run| *run == claimed).await.unwrap();
+    let found = circleci.look_for(&search(&order, &|run| *run == claimed)).await.unwrap();
     assert!(
         matches!(found, Found::Likely(ref run) if matches!(run.id, RunId::Pipeline { number: 4, .. })),
         "{found:?}"
@@ -51,13 +51,13 @@ async fn where_pipelines_cannot_be_read_v1s_recent_builds_tell() {
     circleci.trigger(&order).await.unwrap_err();
     fake.fault(Route::ListPipelines, Fault::Status(404, json!({"message": "Project not found"})), usize::MAX);
     // Two jobs of one workflow are one run.
-    let Found::Likely(run) = circleci.look_for(&order, &unclaimed).await.unwrap() else { panic!() };
+    let Found::Likely(run) = circleci.look_for(&search(&order, &unclaimed)).await.unwrap() else { panic!() };
     // One of its builds alone would tell nothing of the end.
     assert!(matches!(run.id, RunId::Pipeline { number: 1, .. }), "{run:?}");
     circleci.trigger(&job("main")).await.unwrap();
-    let Found::Several(runs) = circleci.look_for(&order, &unclaimed).await.unwrap() else { panic!() };
+    let Found::Several(runs) = circleci.look_for(&search(&order, &unclaimed)).await.unwrap() else { panic!() };
     assert_eq!(runs.len(), 2);
-    let other_branch = circleci.look_for(&whole_build("develop"), &unclaimed).await.unwrap();
+    let other_branch = circleci.look_for(&search(&whole_build("develop"), &unclaimed)).await.unwrap();
     assert_eq!(other_branch, Found::None);
 }
 
@@ -71,7 +71,7 @@ async fn a_commit_of_the_branch_can_be_built() {
     circleci.trigger(&order).await.unwrap_err();
     let sent = &fake.requests_to(Route::TriggerBuild)[1].json;
     assert_eq!(*sent, Some(json!({"branch": "main", "revision": wanted})));
-    let Found::Likely(run) = circleci.look_for(&order, &unclaimed).await.unwrap() else { panic!() };
+    let Found::Likely(run) = circleci.look_for(&search(&order, &unclaimed)).await.unwrap() else { panic!() };
     assert_eq!(run.revision.unwrap().as_str(), wanted);
 }
 

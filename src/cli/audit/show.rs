@@ -82,7 +82,7 @@ const GUILD: Shown = Shown { heading: "guild", of: |row| vec![row.guild_id.to_st
 const SEQ: Shown = Shown { heading: "seq", of: |row| vec![row.seq.to_string()], whole: true };
 const ACTOR: Shown =
     Shown { heading: "actor", of: |row| one(row.actor_name.as_ref().or(row.actor_id.as_ref())), whole: false };
-const REASON: Shown = Shown { heading: "reason", of: |row| one(row.reason.as_ref()), whole: false };
+const REASON: Shown = Shown { heading: "reason", of: reason, whole: false };
 
 /// A column for each thing, where there is room.
 const WIDE: &[Shown] = &[
@@ -119,6 +119,16 @@ const NARROW: &[Shown] = &[
 
 fn one(text: Option<&String>) -> Vec<String> {
     text.cloned().into_iter().collect()
+}
+
+/// The reason that was given; beneath it why it was refused, where that is another, and that it was only looked at.
+fn reason(row: &Row) -> Vec<String> {
+    let detail: serde_json::Value =
+        row.detail.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let why = detail["why"].as_str().filter(|why| Some(*why) != row.reason.as_deref());
+    let why = why.map(|why| format!("refused: {why}"));
+    let dry = (detail["dry_run"] == true).then(|| "a dry run".to_owned());
+    row.reason.clone().into_iter().chain(why).chain(dry).collect()
 }
 
 fn deploy(row: &Row) -> Option<String> {

@@ -1,0 +1,5 @@
+-- What a search for a lost build asks: which runs the deploys of late hold, and which deploys of a branch have none.
+CREATE INDEX deploy_pipelines_by_change ON deploy (changed_at, pipeline_id) WHERE pipeline_id IS NOT NULL;
+CREATE INDEX deploy_builds_by_change ON deploy (lower(repo), changed_at, build_number) WHERE build_number IS NOT NULL;
+CREATE INDEX deploy_without_run ON deploy (lower(repo), branch, asked_at)
+    WHERE build_number IS NULL AND pipeline_id IS NULL AND state IN ('triggering', 'unknown');

@@ -3,3 +3,9 @@ CREATE INDEX deploy_pipelines_by_change ON deploy (changed_at, pipeline_id) WHER
 CREATE INDEX deploy_builds_by_change ON deploy (lower(repo), changed_at, build_number) WHERE build_number IS NOT NULL;
 CREATE INDEX deploy_without_run ON deploy (lower(repo), branch, asked_at)
     WHERE build_number IS NULL AND pipeline_id IS NULL AND state IN ('triggering', 'unknown');
+
+-- What is live somewhere, and what is on its way there.
+DROP INDEX deploy_succeeded;
+CREATE INDEX deploy_succeeded ON deploy (guild_id, lower(repo), environment, ended_at, number) WHERE state = 'succeeded';
+CREATE INDEX deploy_under_way ON deploy (guild_id, lower(repo), environment)
+    WHERE state IN ('awaiting_approval', 'waiting', 'queued', 'running');

@@ -18,6 +18,9 @@ use crate::repo::store::{EnvironmentRow, RepoRow, columns, trigger};
 use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName};
 use crate::time::Timestamp;
 
+/// How many deploys under way to one place are told at once of what has gone live there: each costs an edit of its card.
+const TOLD_MAX: i64 = 20;
+
 /// A deploy's columns.
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
@@ -330,7 +333,8 @@ pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<bool, DbError> {
 }
 
 /// `live` has succeeded: the deploys that are under way to the same place replace it from now on, or else the one that went live
-/// next and was heard of before. Those that have changed; one that is being sent hears of it at its next change.
+/// next and was heard of before. Those that have changed; where very many are under way, or while one is being sent, each hears of
+/// it at its next change.
 pub async fn note_live(tx: &mut Tx, live: &Deploy) -> Result<Vec<Uuid>, DbError> {
     let uuids: Vec<String> = sqlx::query_scalar(
         "WITH next AS (
@@ -346,6 +350,13 @@ pub async fn note_live(tx: &mut Tx, live: &Deploy) -> Result<Vec<Uuid>, DbError>
                 OR guild_id = $3 AND lower(repo) = $4 AND environment = $5 AND uuid <> $6
                    AND state IN ('awaiting_approval', 'waiting', 'queued', 'running')
                    AND NOT EXISTS (SELECT 1 FROM next)
+                   AND $8 >= (
+                       SELECT COUNT(*)
+                         FROM (SELECT 1
+                                 FROM deploy
+                                WHERE guild_id = $3 AND lower(repo) = $4 AND environment = $5
+                                      AND state IN ('awaiting_approval', 'waiting', 'queued', 'running')
+                                LIMIT $8 + 1))
           RETURNING uuid",
     )
     .bind(live.id.0)
@@ -355,6 +366,7 @@ pub async fn note_live(tx: &mut Tx, live: &Deploy) -> Result<Vec<Uuid>, DbError>
     .bind(live.environment.as_str())
     .bind(live.uuid.to_string())
     .bind(live.ended_at.map(Timestamp::millis))
+    .bind(TOLD_MAX)
     .fetch_all(&mut **tx)
     .await?;
     uuids.iter().map(|uuid| uuid_of(uuid)).collect()

@@ -36,6 +36,7 @@ const PURE: &[&str] = &[
     "deploy/state.rs",
     "id.rs",
     "invalid.rs",
+    "permission/containment.rs",
     "permission/decision.rs",
     "permission/pattern.rs",
     "permission/rule.rs",

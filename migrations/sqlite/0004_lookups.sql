@@ -9,3 +9,7 @@ DROP INDEX deploy_succeeded;
 CREATE INDEX deploy_succeeded ON deploy (guild_id, lower(repo), environment, ended_at, number) WHERE state = 'succeeded';
 CREATE INDEX deploy_under_way ON deploy (guild_id, lower(repo), environment)
     WHERE state IN ('awaiting_approval', 'waiting', 'queued', 'running');
+
+-- A decision reads the rules about one person and the roles that they hold, however many there are about others.
+DROP INDEX rule_by_action;
+CREATE INDEX rule_by_subject ON rule (guild_id, action, subject_kind, subject_id) WHERE revoked_at IS NULL;

@@ -1,6 +1,8 @@
 //! Follows deploys to their end: one scheduler asks CircleCI about each in its turn, often while it is young, and records
 //! what it tells. Knows nothing of how deploys are shown.
 
+pub(super) mod store;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 
 use super::advance::{advance, out_of_reach, vanished, with_failure};
 use super::pace::Circumstances;
-use super::{Deploy, Deploys, State, store};
+use super::{Deploy, Deploys, State};
 use crate::circleci::{Project, ReadError, RefusalKind, Run, RunId, Status};
 use crate::db::DbError;
 use crate::metrics::Polled;
@@ -145,7 +147,7 @@ impl Deploys {
     /// Asks CircleCI about a deploy and records what it tells. How long to wait before the next question; nothing when no
     /// more need be asked.
     async fn ask(&self, uuid: Uuid) -> Option<Duration> {
-        let deploy = match store::deploy(self.db.pool(), uuid).await {
+        let deploy = match super::store::deploy(self.db.pool(), uuid).await {
             Ok(Some(deploy)) if deploy.followed => deploy,
             Ok(_) => return None,
             Err(error) => {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::plan::name_for_circleci;
 use super::settled::Settled;
-use super::{Deploy, Deploys, Reason, State, store};
+use super::{Deploy, Deploys, Reason, State, follow, store};
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::{CLOCK_SKEW, Found, Lane, Order, RunId, SENT_WITHIN, Search, TriggerError};
 use crate::db::DbError;
@@ -116,9 +116,11 @@ impl Deploys {
     /// What looking for a deploy finds; an error when it could not be looked for.
     async fn look(&self, order: &Order, why: &str, lane: Lane) -> Result<Settled, String> {
         let said = |error: DbError| error.to_string();
-        let held = store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await.map_err(said)?;
+        let held =
+            follow::store::pipelines_since(self.db.pool(), order.requested_at.minus(CLOCK_SKEW)).await.map_err(said)?;
         let held: HashSet<Uuid> = held.into_iter().collect();
-        let builds = store::builds_of(self.db.pool(), &order.project.repo, order.requested_at.minus(CLOCK_SKEW)).await;
+        let builds =
+            follow::store::builds_of(self.db.pool(), &order.project.repo, order.requested_at.minus(CLOCK_SKEW)).await;
         let builds: HashSet<i64> = builds.map_err(said)?.into_iter().collect();
         let claimed = |run: &RunId| match run {
             RunId::Pipeline { id, .. } => held.contains(id) || self.claims.hold(id, &order.deploy),
@@ -137,7 +139,7 @@ impl Deploys {
     async fn has_rivals(&self, order: &Order) -> Result<bool, DbError> {
         let near = SENT_WITHIN + CLOCK_SKEW;
         let window = order.requested_at.minus(near)..=order.requested_at.plus(near);
-        let unknown = store::without_run(self.db.pool(), &order.project.repo, &order.branch, window).await?;
+        let unknown = follow::store::without_run(self.db.pool(), &order.project.repo, &order.branch, window).await?;
         Ok(unknown.iter().any(|other| *other != order.deploy))
     }
 

@@ -108,30 +108,58 @@ fn touches(scope: &Scope, ask: Ask<'_>, effect: Effect) -> bool {
     })
 }
 
-/// Whether `actor` surely holds `action` over the whole of `scope`: some rule permits all of it and none refuses any.
-pub fn holds_over(
-    rules: &[Rule],
-    owners: &[UserId],
-    actor: &Actor,
-    guild: GuildId,
-    action: Action,
-    scope: &Scope,
-    now: Timestamp,
-) -> bool {
-    if is_owner(actor, owners) {
-        return true;
+/// Until when somebody holds an action over a scope. In this order: later is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Held {
+    /// Not at all, or not over the whole of it.
+    No,
+    /// Until then.
+    Until(Timestamp),
+    /// For good.
+    ForGood,
+}
+
+/// The rules that say over which scopes somebody holds an action.
+#[derive(Debug)]
+pub struct Holding<'a> {
+    is_owner: bool,
+    permits: Vec<&'a Rule>,
+    denials: Vec<&'a Rule>,
+}
+
+impl<'a> Holding<'a> {
+    /// Those of `rules` that are about `actor` and `action` and hold at `now`.
+    pub fn of(
+        rules: &'a [Rule],
+        owners: &[UserId],
+        actor: &Actor,
+        guild: GuildId,
+        action: Action,
+        now: Timestamp,
+    ) -> Self {
+        let own = |rule: &&Rule| rule.action == action && rule.holds_at(now) && rule.subject.means(actor, guild);
+        let (permits, denials) = rules.iter().filter(own).partition(|rule| rule.effect == Effect::Allow);
+        Self { is_owner: is_owner(actor, owners), permits, denials }
     }
-    let mut about =
-        rules.iter().filter(|rule| rule.action == action && rule.holds_at(now) && rule.subject.means(actor, guild));
-    let mut permitted = false;
-    let refused = about.any(|rule| match rule.effect {
-        Effect::Deny => !rule.scope.is_apart_from(scope),
-        Effect::Allow => {
-            permitted |= rule.scope.covers(scope);
-            false
+
+    /// Until when the action is held over all of `scope`: as long as some rule permits all of it and none refuses any.
+    pub fn over(&self, scope: &Scope) -> Held {
+        if self.is_owner {
+            return Held::ForGood;
         }
-    });
-    permitted && !refused
+        if self.denials.iter().any(|rule| !rule.scope.is_apart_from(scope)) {
+            return Held::No;
+        }
+        let permits = self.permits.iter().filter(|rule| rule.scope.covers(scope));
+        permits.map(|rule| Held::from(rule.expires_at)).max().unwrap_or(Held::No)
+    }
+}
+
+impl From<Option<Timestamp>> for Held {
+    /// What a rule with this expiry gives.
+    fn from(expires_at: Option<Timestamp>) -> Self {
+        expires_at.map_or(Held::ForGood, Held::Until)
+    }
 }
 
 /// Whom to ask for a grant: those who administer what is asked for, owners first.
@@ -232,6 +260,29 @@ mod tests {
         let owner = UserId::from_row(1);
         assert!(decide(&[], &[owner], &actor(1, &[]), GUILD, Action::Admin, Ask::default(), now()).is_allowed());
         assert!(decide(&[], &[], &Actor::cli("root"), GUILD, Action::Admin, Ask::default(), now()).is_allowed());
+    }
+
+    #[test]
+    fn a_scope_is_held_as_long_as_one_rule_permits_all_of_it_and_none_refuses_any() {
+        let alice = Subject::User(UserId::from_row(1));
+        let scope = |repo: &str, branch: &str| Scope {
+            repo: repo.parse().unwrap(),
+            branch: branch.parse().unwrap(),
+            environment: Pattern::any(),
+        };
+        let later = now().plus(std::time::Duration::from_secs(60));
+        let mut until = rule(1, alice, Effect::Allow, "acme/*", "*");
+        until.expires_at = Some(later);
+        let held = |rules: &[Rule], scope: &Scope| {
+            Holding::of(rules, &[], &actor(1, &[]), GUILD, Action::Deploy, now()).over(scope)
+        };
+        let mut rules = vec![until, rule(2, alice, Effect::Allow, "acme/w*", "main")];
+        assert_eq!(held(&rules, &scope("acme/web", "main")), Held::ForGood);
+        assert_eq!(held(&rules, &scope("acme/w*", "*")), Held::Until(later));
+        assert_eq!(held(&rules, &scope("*", "main")), Held::No);
+        rules.push(rule(3, alice, Effect::Deny, "*", "release/*"));
+        assert_eq!(held(&rules, &scope("acme/web", "*")), Held::No);
+        assert_eq!(held(&rules, &scope("acme/web", "main")), Held::ForGood);
     }
 
     proptest! {

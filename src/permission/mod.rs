@@ -1,5 +1,6 @@
 //! Who may do what: rules, the decision that they make, and the service that changes them.
 
+mod containment;
 pub mod decision;
 pub mod pattern;
 pub mod rule;

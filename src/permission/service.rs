@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decision::{self, Ask, Decision, decide, who_can_grant};
+use super::decision::{Ask, Decision, Held, Holding, decide, who_can_grant};
 use super::rule::{Action, Effect, Rule, Scope, Subject};
 use super::store;
 use crate::actor::{Actor, ActorId, Caller};
@@ -121,7 +121,7 @@ impl Permissions {
         let _changing = self.changes.begin();
         let mut tx = self.db.begin().await?;
         self.ensure_guild(&mut tx, caller.guild).await?;
-        self.require_admin_over(&mut tx, caller, &grant.scope).await?;
+        self.require_may_give(&mut tx, caller, &grant).await?;
         let rule = Rule {
             id: guild::store::next_rule(&mut tx, caller.guild).await?,
             subject: grant.subject,
@@ -146,7 +146,8 @@ impl Permissions {
         let mut tx = self.db.begin().await?;
         self.ensure_guild(&mut tx, caller.guild).await?;
         let rules = store::rules(&mut *tx, caller.guild).await?;
-        let may_see = |rule: &&Rule| self.may_see(&rules, caller, rule);
+        let administers = self.holding(&rules, caller, Action::Admin);
+        let may_see = |rule: &&Rule| may_see(&administers, caller, rule);
         let Some(rule) = rules.iter().filter(|rule| rule.id == id).find(may_see) else {
             // Who may not see a rule isn't told whether there is one.
             self.judge(&rules, caller, Action::Admin, Ask::default())?;
@@ -155,7 +156,10 @@ impl Permissions {
                 "`/permission list` shows the rules there are.",
             ));
         };
-        self.require_admin_over(&mut tx, caller, &rule.scope).await?;
+        self.require_admin_over(&rules, caller, &rule.scope)?;
+        if rule.effect == Effect::Deny && self.holding(&rules, caller, rule.action).over(&rule.scope) == Held::No {
+            return Err(not_theirs_to_lift(rule));
+        }
         store::revoke(&mut tx, caller.guild, id, self.clock.now()).await?;
         audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionRevoked, rule)).await?;
         tx.commit().await.map_err(DbError::from)?;
@@ -165,13 +169,12 @@ impl Permissions {
     /// The rules that `caller` may see: an administrator those within their scope, everybody else those about themselves.
     pub async fn visible(&self, caller: &Caller) -> Result<Vec<Rule>, DbError> {
         let rules = self.rules(caller.guild).await?;
-        Ok(rules.iter().filter(|rule| self.may_see(&rules, caller, rule)).cloned().collect())
+        let administers = self.holding(&rules, caller, Action::Admin);
+        Ok(rules.iter().filter(|rule| may_see(&administers, caller, rule)).cloned().collect())
     }
 
-    fn may_see(&self, rules: &[Rule], caller: &Caller, rule: &Rule) -> bool {
-        let Caller { guild, actor, .. } = caller;
-        rule.subject.means(actor, *guild)
-            || decision::holds_over(rules, &self.owners, actor, *guild, Action::Admin, &rule.scope, self.clock.now())
+    fn holding<'a>(&self, rules: &'a [Rule], caller: &Caller, action: Action) -> Holding<'a> {
+        Holding::of(rules, &self.owners, &caller.actor, caller.guild, action, self.clock.now())
     }
 
     /// Notes `guild` at its first act and gives it the rule that every guild starts with: everyone may view.
@@ -237,21 +240,40 @@ impl Permissions {
         }))
     }
 
-    /// Refuses unless `caller` administers the whole of `scope`.
-    async fn require_admin_over(&self, tx: &mut Tx, caller: &Caller, scope: &Scope) -> Result<(), Refusal> {
-        let now = self.clock.now();
-        let rules = store::rules_about(&mut **tx, caller.guild, Action::Admin, now).await?;
-        if decision::holds_over(&rules, &self.owners, &caller.actor, caller.guild, Action::Admin, scope, now) {
+    /// Refuses a rule that gives more than `caller` holds: outside of what they administer, an action that they don't hold there
+    /// themselves, or for longer than they hold it. So nobody can give themselves anything, either.
+    async fn require_may_give(&self, tx: &mut Tx, caller: &Caller, grant: &Grant) -> Result<(), Refusal> {
+        let rules = store::rules_about(&mut **tx, caller.guild, grant.action, self.clock.now()).await?;
+        self.require_admin_over(&rules, caller, &grant.scope)?;
+        if grant.effect == Effect::Deny {
             return Ok(());
         }
+        let held = self.holding(&rules, caller, grant.action).over(&grant.scope);
+        let administered = self.holding(&rules, caller, Action::Admin).over(&grant.scope);
+        match held.min(administered) {
+            Held::No => Err(not_theirs_to_give(grant)),
+            Held::Until(end) if Held::from(grant.expires_at) > Held::Until(end) => Err(Refusal::conflict(
+                format!("You hold that yourself until {end} only, and nobody gives away more than they hold."),
+                "Name an end as `expires` that is not later.",
+            )),
+            Held::Until(_) | Held::ForGood => Ok(()),
+        }
+    }
+
+    /// Refuses unless `caller` administers the whole of `scope`.
+    fn require_admin_over(&self, rules: &[Rule], caller: &Caller, scope: &Scope) -> Result<(), Refusal> {
+        if self.holding(rules, caller, Action::Admin).over(scope) != Held::No {
+            return Ok(());
+        }
+        let now = self.clock.now();
         let place = [("repo", &scope.repo), ("branch", &scope.branch), ("environment", &scope.environment)];
-        let decision = decide(&rules, &self.owners, &caller.actor, caller.guild, Action::Admin, Ask::default(), now);
+        let decision = decide(rules, &self.owners, &caller.actor, caller.guild, Action::Admin, Ask::default(), now);
         Err(Refusal::Denied(Denied {
             guild: caller.guild,
             action: Action::Admin,
             place: place.into_iter().map(|(what, pattern)| (what, pattern.to_string())).collect(),
             because: decision.because,
-            grantors: who_can_grant(&rules, &self.owners, Ask::default(), now),
+            grantors: who_can_grant(rules, &self.owners, Ask::default(), now),
         }))
     }
 
@@ -277,6 +299,32 @@ impl Permissions {
             ..Entry::new(caller.guild, self.clock.now(), &caller.actor, action, Outcome::Allowed)
         }
     }
+}
+
+/// Whether a rule is about `caller`, or inside of what they administer.
+fn may_see(administers: &Holding<'_>, caller: &Caller, rule: &Rule) -> bool {
+    rule.subject.means(&caller.actor, caller.guild) || administers.over(&rule.scope) != Held::No
+}
+
+fn not_theirs_to_give(grant: &Grant) -> Refusal {
+    let Grant { action, scope, .. } = grant;
+    Refusal::conflict(
+        format!(
+            "You don't hold `{action}` yourself over all of repo `{}`, branch `{}`, environment `{}`, and nobody gives away more than they hold.",
+            scope.repo, scope.branch, scope.environment
+        ),
+        "Narrow the patterns to what you hold (`/permission list` shows it), or ask somebody who holds more.",
+    )
+}
+
+fn not_theirs_to_lift(rule: &Rule) -> Refusal {
+    Refusal::conflict(
+        format!(
+            "Rule `{}` denies `{}`, which you don't hold there yourself, and nobody gives away more than they hold.",
+            rule.id, rule.action
+        ),
+        "Somebody who holds it there can revoke the rule, an owner for one.",
+    )
 }
 
 /// What a guild starts with, and its administrators can revoke.

@@ -24,7 +24,7 @@ impl Deploys {
 
     /// The deploys that CircleCI is still asked about, of every guild.
     pub async fn unfinished(&self) -> Result<Vec<Uuid>, DbError> {
-        super::store::followed(self.db.pool()).await
+        super::follow::store::followed(self.db.pool()).await
     }
 
     /// The deploys whose card doesn't show them as they are.

@@ -1,6 +1,6 @@
 //! The benchmark of following that `docs/benchmarks.md` describes: a thousand deploys a minute, each followed to its end on
-//! its card, then a start that takes up a thousand unfinished ones. It prints figures and the goals beside them; losing a
-//! deploy fails it, being slow does not.
+//! its card, then a start that takes up a thousand unfinished ones; or, with `--long`, how often a build of ten minutes is read.
+//! It prints figures and the goals beside them; losing a deploy fails it, being slow does not.
 #![allow(clippy::unwrap_used, reason = "a benchmark that unwraps in vain has nothing to tell")]
 
 #[path = "peers/ack_only.rs"]
@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 
 use contestant::Contestant;
 use figures::{milliseconds, quantile};
-use slipway::circleci::sandbox::timeline::Timing;
+use slipway::circleci::sandbox::timeline::{Outcome, Timing};
 use support::Stage;
+use support::circleci::webhook::Outbound;
 use support::circleci::{FakeCircleCi, Route};
 use support::discord::{Interaction, Member};
 use support::stage::deploy;
@@ -39,6 +40,9 @@ const BUILD: Timing =
 /// A build that is over when somebody looks, and one that isn't for as long as anything here lasts.
 const ENDLESS: Timing =
     Timing { pending: Duration::ZERO, queued: Duration::ZERO, running: Duration::from_secs(36_000) };
+/// A build of which people ask how often it is read.
+const LONG: Timing =
+    Timing { pending: Duration::ZERO, queued: Duration::from_secs(5), running: Duration::from_secs(600) };
 /// How many unfinished deploys a start takes up.
 const UNFINISHED: usize = 1_000;
 /// What the reads of a start are compared with: `Patience::reads_per_second` and `reads_burst`, for five seconds.
@@ -56,6 +60,14 @@ fn main() {
     let value = |name: &str| arguments.iter().skip_while(|argument| *argument != name).nth(1);
     let minutes = value("--minutes").map_or(MINUTES, |minutes| minutes.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    if arguments.iter().any(|argument| argument == "--long") {
+        let (without, with) = runtime.block_on(async { tokio::join!(long_build(false), long_build(true)) });
+        println!("| reads of a build of {} minutes | figure | goal |", LONG.running.as_secs() / 60);
+        println!("|---|---:|---:|");
+        println!("| without webhooks | {without} | 40 |");
+        println!("| beside webhooks | {with} | 10 |");
+        return;
+    }
     runtime.block_on(async {
         let floor = load(Contestant::AckOnly, RATE).await;
         let load = load(Contestant::Slipway, RATE * minutes).await;
@@ -178,6 +190,41 @@ async fn restart() -> Restart {
     let restart = Restart { ready, reads: requests.len(), different: paths.len() };
     process.stop();
     restart
+}
+
+/// How often one long build is read until its card has come to its end.
+async fn long_build(webhooks: bool) -> usize {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let addr = format!("127.0.0.1:{port}");
+    let settings = [("SLIPWAY_HTTP_ADDR", addr.as_str()), ("CIRCLECI_WEBHOOK_SECRET", "secret")];
+    let circleci = FakeCircleCi::start().await.with_timing(LONG);
+    let stage = Stage::before_curtain(circleci, if webhooks { &settings } else { &[] }).await;
+    let process = Contestant::Slipway.start(&stage);
+    stage.discord.ready().await;
+    stage.discord.registered().await;
+    let people = Contestant::Slipway.prepare(&stage, 1).await;
+    let outbound = Outbound::new(&format!("http://{addr}/webhooks/circleci"), Some("secret"));
+    if webhooks {
+        // The project is known to send them since an earlier build.
+        let earlier = stage.circleci.pipeline_by("somebody", "acme/web", "main");
+        stage.circleci.finish_pipeline("acme/web", earlier.number, Outcome::Success);
+        let workflow = stage.circleci.workflows("acme/web", earlier.number)[0];
+        outbound.deliver(&stage.circleci.workflow_completed(workflow), Duration::from_millis(10)).await;
+    }
+    let asked = stage.discord.interact_now(&people[0], deploy("acme/web", "main"));
+    tokio::time::sleep(LONG.queued + LONG.running + Duration::from_secs(1)).await;
+    if webhooks {
+        let number = stage.circleci.pipelines().last().unwrap().number;
+        let workflow = stage.circleci.workflows("acme/web", number)[0];
+        outbound.deliver(&stage.circleci.workflow_completed(workflow), Duration::from_millis(10)).await;
+    }
+    let begun = Instant::now();
+    while !asked.original().is_some_and(|card| card.text().contains("is succeeded")) {
+        assert!(begun.elapsed() < ENDED_WITHIN, "the card does not come to its end");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    process.stop();
+    reads(&stage)
 }
 
 fn reads(stage: &Stage) -> usize {

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod console;
+mod operate;
 pub mod run;
 
 use std::collections::HashSet;
@@ -35,6 +36,10 @@ enum Subcommands {
     Run,
     /// The whole bot in the terminal: on a built-in sandbox, or with a token on the real CircleCI
     Console(console::Args),
+    /// Who may do what: `slipway permission list`, and the other commands of `/permission`, with an owner's rights
+    Permission(operate::Args),
+    /// The registered repositories: `slipway repo list`, and the other commands of `/repo`, with an owner's rights
+    Repo(operate::Args),
     /// Ask the audit log, or prove that it was not changed
     #[command(subcommand)]
     Audit(Audit),
@@ -121,6 +126,8 @@ async fn run(cli: Cli, variables: &Variables) -> Result<Exit, Complaint> {
             start_logging(variables, "warn")?;
             console::run(args, variables).await
         }
+        Subcommands::Permission(args) => operate::run("permission", args, variables).await,
+        Subcommands::Repo(args) => operate::run("repo", args, variables).await,
         Subcommands::Audit(command) => audit(command, variables).await,
         Subcommands::Commands => {
             io::stdout().write_all(command::docs::markdown().as_bytes())?;

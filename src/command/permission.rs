@@ -186,12 +186,8 @@ impl List {
     }
 
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
-        let mut rules = app.permissions.visible(caller).await?;
+        let mut rules = app.permissions.visible_about(caller, self.who, self.repo.as_ref()).await?;
         rules.reverse();
-        rules.retain(|rule| {
-            self.who.is_none_or(|who| rule.subject == who)
-                && self.repo.as_ref().is_none_or(|repo| !rule.scope.repo.is_apart_from(repo))
-        });
         let reply = Reply::new(Tone::Neutral, "Rules");
         if rules.is_empty() {
             return Ok(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::decision::{Ask, Decision, Held, Holding, decide, who_can_grant};
+use super::pattern::Pattern;
 use super::rule::{Action, Effect, Rule, Scope, Subject};
 use super::store;
 use crate::actor::{Actor, ActorId, Caller};
@@ -164,6 +165,20 @@ impl Permissions {
         audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionRevoked, rule)).await?;
         tx.commit().await.map_err(DbError::from)?;
         Ok(rule.clone())
+    }
+
+    /// Of the rules that `caller` may see those about `who` that may touch `repo`, oldest first.
+    pub async fn visible_about(
+        &self,
+        caller: &Caller,
+        who: Option<Subject>,
+        repo: Option<&Pattern>,
+    ) -> Result<Vec<Rule>, DbError> {
+        let mut rules = self.visible(caller).await?;
+        rules.retain(|rule| {
+            who.is_none_or(|who| rule.subject == who) && repo.is_none_or(|repo| !rule.scope.repo.is_apart_from(repo))
+        });
+        Ok(rules)
     }
 
     /// The rules that `caller` may see: an administrator those within their scope, everybody else those about themselves.

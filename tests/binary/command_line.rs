@@ -42,6 +42,51 @@ async fn the_log_is_searched_and_verified_beside_the_running_bot() {
 }
 
 #[tokio::test]
+async fn the_operator_changes_rules_and_repositories_beside_the_running_bot() {
+    let stage = stage().await;
+    let bot = ready(&stage).await;
+    let (guild, bob) = (stage.discord.guild_id().to_string(), stage.bob().id.to_string());
+    let operate = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let words = [words[..1].to_vec(), vec!["--guild".to_owned(), guild.clone()], words[1..].to_vec()].concat();
+        let (stage, words) = (&stage, words);
+        async move { run(stage, &words.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+
+    let granted = operate(&["permission", "grant", &bob, "deploy", "repo:acme/*", "reason:covers for alice"]).await;
+    assert_eq!(granted.code, Some(0), "{}", granted.stderr);
+    assert!(granted.stdout.contains("is made") && granted.stdout.contains("covers for alice"), "{}", granted.stdout);
+    let card = stage.bob().deploys("acme/web", "main").await.answer().await;
+    assert!(!card.ephemeral, "{}", card.text());
+    let entry = stage.audit().await.into_iter().rfind(|entry| entry.action == "permission.granted").unwrap();
+    assert!(entry.actor.starts_with("cli:") && entry.reason.as_deref() == Some("covers for alice"), "{entry:?}");
+
+    let listed = operate(&["permission", "--format", "json", "list", &format!("who:{bob}")]).await;
+    let rules: Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert!(rules.as_array().unwrap().len() == 1 && rules[0]["subject"]["id"] == bob, "{}", listed.stdout);
+    assert_eq!((&rules[0]["repo"], &rules[0]["action"]), (&"acme/*".into(), &"deploy".into()));
+    let added = operate(&["repo", "add", "acme/api"]).await;
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    let repos = operate(&["repo", "list"]).await;
+    assert!(repos.stdout.contains("acme/api") && repos.stdout.contains("acme/web"), "{}", repos.stdout);
+    for _ in 0..11 {
+        operate(&["permission", "grant", &bob, "view"]).await;
+    }
+    let all = operate(&["permission", "list", &format!("who:{bob}")]).await;
+    assert_eq!(all.stdout.matches("`view`").count(), 11, "every page: {}", all.stdout);
+
+    let refused = operate(&["permission", "revoke", "99"]).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{}", refused.stderr);
+    assert!(refused.stderr.contains("There is no rule `#99`"), "{}", refused.stderr);
+    let misuse = operate(&["permission", "frobnicate"]).await;
+    assert_eq!((misuse.code, misuse.stdout.as_str()), (Some(2), ""), "{}", misuse.stderr);
+    assert!(stage.verify().await.holds());
+    bot.signal(Signal::Term);
+    bot.ends().await;
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn the_exit_status_tells_refusal_from_misuse() {
     let stage = stage().await;
     let none = run(&stage, &["audit", "search"]).await;

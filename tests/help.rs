@@ -26,6 +26,7 @@ async fn every_command_is_listed_and_explained_to_anybody() {
     `/permission grant | revoke | list | check` Who may do what
     `/repo add | list | show | remove` The repositories that can be deployed
     `/environment set | list | show | remove` How a repository's environments are deployed
+    `/whoami` What you may do here
     `/help` Help for every command
     `/help command:deploy` explains one of them.
     ");

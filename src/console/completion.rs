@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_known_by_its_place() {
-        insta::assert_snapshot!(wanted("/de"), @r#"0 "/de" ["/deploy ", "/rollback ", "/deploys ", "/permission ", "/repo ", "/environment ", "/help ", "/as ", "/quit "]"#);
+        insta::assert_snapshot!(wanted("/de"), @r#"
+        0 "/de" ["/deploy ", "/rollback ", "/deploys ", "/permission ", "/repo ", "/environment ", "/whoami ", "/help ", "/as ", "/quit "]
+        "#);
         insta::assert_snapshot!(wanted("repo "), @r#"5 "" ["add ", "list ", "show ", "remove "]"#);
         insta::assert_snapshot!(wanted("/deploy acme/web ma"), @r#"17 "ma" for branch of deploy, after ["repo=acme/web"], or ["branch:", "environment:", "revision:", "parameters:", "reason:", "dry_run:"]"#);
         insta::assert_snapshot!(wanted("/deploy branch:main repo:ac"), @r#"25 "ac" for repo of deploy, after ["branch=main"], or []"#);

@@ -155,6 +155,43 @@ impl<'a> Holding<'a> {
     }
 }
 
+/// Of which branches somebody may do something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branches {
+    /// Only of these; of every branch when there are none.
+    pub only: Vec<Pattern>,
+    /// Not of these.
+    pub except: Vec<Pattern>,
+    /// Until when at most.
+    pub held: Held,
+}
+
+impl Holding<'_> {
+    /// Of which branches of a repository the action is held in an environment; nothing when of none.
+    pub fn branches(&self, repo: &str, environment: &str) -> Option<Branches> {
+        if self.is_owner {
+            return Some(Branches { only: vec![], except: vec![], held: Held::ForGood });
+        }
+        let there = |rule: &&&Rule| {
+            rule.scope.repo.matches(repo, Case::Ignored) && rule.scope.environment.matches(environment, Case::Ignored)
+        };
+        let except: Vec<Pattern> = self.denials.iter().filter(there).map(|rule| rule.scope.branch.clone()).collect();
+        let permits: Vec<&&Rule> = self.permits.iter().filter(there).collect();
+        let is_refused = |only: &Pattern| except.iter().any(|not| not.covers(only, Case::Ignored));
+        let left: Vec<&&Rule> = permits.into_iter().filter(|rule| !is_refused(&rule.scope.branch)).collect();
+        let held = left.iter().map(|rule| Held::from(rule.expires_at)).max()?;
+        let every = left.iter().any(|rule| rule.scope.branch == Pattern::any());
+        let mut only: Vec<Pattern> = Vec::new();
+        for rule in left.iter().filter(|_| !every) {
+            if !only.contains(&rule.scope.branch) {
+                only.push(rule.scope.branch.clone());
+            }
+        }
+        let touches = |not: &Pattern| only.is_empty() || only.iter().any(|only| !only.is_apart_from(not));
+        Some(Branches { except: except.into_iter().filter(touches).collect(), only, held })
+    }
+}
+
 impl From<Option<Timestamp>> for Held {
     /// What a rule with this expiry gives.
     fn from(expires_at: Option<Timestamp>) -> Self {
@@ -286,6 +323,26 @@ mod tests {
     }
 
     proptest! {
+        /// What `/whoami` tells is what is decided.
+        #[test]
+        fn the_branches_that_are_told_are_those_that_are_permitted(
+            rules in prop::collection::vec((any::<bool>(), "[a-b*?]{1,2}", "[a-bB*?]{1,3}"), 0..6),
+            repo in "[a-b]{1,2}", branch in "[abB]{1,3}",
+        ) {
+            let alice = Subject::User(UserId::from_row(1));
+            let rules: Vec<Rule> = rules.iter().zip(1..).map(|((allow, repo, branch), id)| {
+                rule(id, alice, if *allow { Effect::Allow } else { Effect::Deny }, repo, branch)
+            }).collect();
+            let ask = Ask { repo: Some(&repo), branch: Some(&branch), environment: Some("production") };
+            let allowed = decide(&rules, &[], &actor(1, &[]), GUILD, Action::Deploy, ask, now()).is_allowed();
+            let holding = Holding::of(&rules, &[], &actor(1, &[]), GUILD, Action::Deploy, now());
+            let told = holding.branches(&repo, "production").is_some_and(|told| {
+                let only = told.only.is_empty() || told.only.iter().any(|only| only.matches(&branch, Case::Kept));
+                only && !told.except.iter().any(|not| not.matches(&branch, Case::Ignored))
+            });
+            prop_assert_eq!(told, allowed);
+        }
+
         /// Invariant 1, over any rules: permitted only by an allow that matches, and by none that refuses.
         #[test]
         fn refused_by_default_whatever_the_rules(

@@ -7,7 +7,7 @@ pub mod rule;
 pub mod service;
 pub(crate) mod store;
 
-pub use decision::{Ask, Because, Decision, decide};
+pub use decision::{Ask, Because, Branches, Decision, Held, decide};
 pub use pattern::{Case, Pattern};
 pub use rule::{Action, Effect, Rule, Scope, Subject};
-pub use service::Permissions;
+pub use service::{Holdings, Permissions};

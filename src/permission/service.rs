@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decision::{Ask, Decision, Held, Holding, decide, who_can_grant};
+use super::decision::{Ask, Branches, Decision, Held, Holding, decide, is_owner, who_can_grant};
 use super::pattern::Pattern;
 use super::rule::{Action, Effect, Rule, Scope, Subject};
 use super::store;
@@ -22,6 +22,23 @@ pub struct Permissions {
     owners: Arc<[UserId]>,
     clock: Clock,
     changes: Changes,
+}
+
+/// What somebody holds in one guild, at one moment.
+#[derive(Debug)]
+pub struct Holdings {
+    rules: Vec<Rule>,
+    caller: Caller,
+    owners: Arc<[UserId]>,
+    now: Timestamp,
+}
+
+impl Holdings {
+    /// Of which branches of a repository they hold `action` in an environment; nothing when of none.
+    pub fn branches(&self, action: Action, repo: &str, environment: &str) -> Option<Branches> {
+        let Caller { actor, guild, .. } = &self.caller;
+        Holding::of(&self.rules, &self.owners, actor, *guild, action, self.now).branches(repo, environment)
+    }
 }
 
 /// A rule that somebody wants to make.
@@ -186,6 +203,18 @@ impl Permissions {
         let rules = self.rules(caller.guild).await?;
         let administers = self.holding(&rules, caller, Action::Admin);
         Ok(rules.iter().filter(|rule| may_see(&administers, caller, rule)).cloned().collect())
+    }
+
+    /// Whether `actor` has an owner's rights.
+    pub fn is_owner(&self, actor: &Actor) -> bool {
+        is_owner(actor, &self.owners)
+    }
+
+    /// Everything that `caller` holds in their guild.
+    pub async fn holdings(&self, caller: &Caller) -> Result<Holdings, DbError> {
+        let mut rules = self.rules(caller.guild).await?;
+        rules.retain(|rule| rule.subject.means(&caller.actor, caller.guild));
+        Ok(Holdings { rules, caller: caller.clone(), owners: Arc::clone(&self.owners), now: self.clock.now() })
     }
 
     fn holding<'a>(&self, rules: &'a [Rule], caller: &Caller, action: Action) -> Holding<'a> {

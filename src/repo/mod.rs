@@ -4,6 +4,7 @@ pub mod branch;
 pub mod environment;
 pub mod name;
 pub mod service;
+pub mod standing;
 pub(crate) mod store;
 pub mod template;
 

@@ -105,8 +105,8 @@ impl EnvironmentChange {
 /// The repositories of every guild.
 #[derive(Clone)]
 pub struct Repos {
-    db: Db,
-    permissions: Permissions,
+    pub(super) db: Db,
+    pub(super) permissions: Permissions,
     clock: Clock,
     /// The suffixes for which there is a `CIRCLE_API_PROJECT_TOKEN_…`.
     token_names: Arc<HashSet<String>>,

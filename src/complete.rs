@@ -15,8 +15,9 @@ use crate::circleci::{CircleCi, Project};
 use crate::command::{self, Arguments, Completes, Kind};
 use crate::deploy::Deploy;
 use crate::deploy::history::Purpose;
+use crate::deploy::plan::meant;
 use crate::refusal::Refusal;
-use crate::repo::{EnvironmentName, RepoName, Revision};
+use crate::repo::{EnvironmentName, RepoName, Revision, declared};
 use crate::text;
 
 /// The most choices that Discord takes.
@@ -61,7 +62,7 @@ pub async fn complete(
         command::find(path).and_then(|leaf| leaf.options.iter().find(|spec| spec.name == option)).map(|spec| spec.kind);
     let candidates = match kind {
         Some(Kind::Completed(completes)) => {
-            candidates(app, caller, path, arguments, completes).await.unwrap_or_else(|refusal| {
+            candidates(app, caller, path, arguments, (completes, typed)).await.unwrap_or_else(|refusal| {
                 tracing::debug!(option, refused_for = refusal.kind(), "Nothing completes that");
                 Vec::new()
             })
@@ -78,7 +79,7 @@ async fn candidates(
     caller: &Caller,
     path: &[String],
     arguments: &Arguments,
-    completes: Completes,
+    (completes, typed): (Completes, &str),
 ) -> Result<Vec<Choice>, Refusal> {
     let repo = || arguments.text("repo").and_then(|name| name.parse::<RepoName>().ok());
     let plain: Vec<String> = match completes {
@@ -97,6 +98,13 @@ async fn candidates(
             branches
         }
         Completes::Rule => app.permissions.visible(caller).await?.into_iter().map(|rule| rule.id.to_string()).collect(),
+        Completes::Parameters => {
+            let Some(name) = repo() else { return Ok(vec![]) };
+            let named = arguments.text("environment").and_then(|name| name.parse::<EnvironmentName>().ok());
+            let (_, known) = app.repos.show(caller, &name).await?;
+            let Some(environment) = meant(&known, named.as_ref()) else { return Ok(vec![]) };
+            declared::complete(&known[environment].declared, typed)
+        }
         Completes::Command => command::leaves().map(|(path, _)| path.join(" ")).collect(),
         Completes::Deploy => {
             let deploys = app.deploys.offered(caller, purpose(path)).await?;

@@ -2,7 +2,7 @@
 //! why, and what to do next.
 
 use crate::db::DbError;
-use crate::id::GuildId;
+use crate::id::{ChannelId, GuildId};
 use crate::invalid::Invalid;
 use crate::permission::{Action, Because, Subject};
 use crate::reply::{Button, Piece, Reply, Text, Tone};
@@ -33,6 +33,15 @@ pub enum Refusal {
         next: String,
         /// A page to look at, where there is one.
         page: Option<String>,
+    },
+    /// An environment is deployed from another channel.
+    Elsewhere {
+        /// The repository.
+        repo: String,
+        /// The environment.
+        environment: String,
+        /// The channel.
+        channel: ChannelId,
     },
     /// The database failed, so nothing was done.
     Database(DbError),
@@ -87,6 +96,7 @@ impl Refusal {
             Refusal::Denied(_) => "permission",
             Refusal::Invalid { .. } => "invalid",
             Refusal::Conflict { .. } => "conflict",
+            Refusal::Elsewhere { .. } => "channel",
             Refusal::Database(_) => "database",
             Refusal::Stopping => "stopping",
         }
@@ -101,6 +111,7 @@ impl Refusal {
             },
             Refusal::Invalid { invalid, .. } => invalid.why.to_string(),
             Refusal::Conflict { why, .. } => why.clone(),
+            Refusal::Elsewhere { channel, .. } => format!("It is deployed from the channel {channel} only."),
             Refusal::Database(error) => error.to_string(),
             Refusal::Stopping => "Slipway was stopping.".to_owned(),
         }
@@ -123,7 +134,7 @@ impl Refusal {
                     detail["given"] = text::clip(given, SHOWN_MAX).into();
                 }
             }
-            Refusal::Conflict { .. } | Refusal::Database(_) | Refusal::Stopping => {}
+            Refusal::Conflict { .. } | Refusal::Elsewhere { .. } | Refusal::Database(_) | Refusal::Stopping => {}
         }
         detail
     }
@@ -150,6 +161,12 @@ impl Refusal {
                         .button(Button::Link { label: "Build", url: page.clone() }),
                 }
             }
+            Refusal::Elsewhere { repo, environment, channel } => Reply::new(Tone::Bad, "Not in this channel").body(
+                Text::default()
+                    .sentence(&format!("`{environment}` of `{repo}` is deployed from "))
+                    .piece(Piece::Channel(*channel))
+                    .plain(" only. Ask there. Nothing was done."),
+            ),
             Refusal::Database(error) => Reply::new(Tone::Bad, "Not done: the database failed").body(
                 Text::of(format!("{error} Because nothing could be recorded, nothing was done. ")).plain(
                     "Try again in a moment; if it stays so, tell whoever runs Slipway: its log has the details.",

@@ -1,7 +1,7 @@
 //! What is answered, for any chat: text, cards, fields and buttons. Says what a thing is (a name, a person, a time), never
 //! how a chat writes it; text from people can only be put in where it will be made harmless.
 
-use crate::id::{GuildId, RoleId, UserId};
+use crate::id::{ChannelId, GuildId, RoleId, UserId};
 use crate::permission::Subject;
 use crate::time::Timestamp;
 
@@ -18,6 +18,8 @@ pub enum Piece {
     User(UserId),
     /// A role; never pinged.
     Role(RoleId),
+    /// A channel.
+    Channel(ChannelId),
     /// Everyone in the guild; never pinged.
     Everyone,
     /// A point in time, as each reader's clock tells it.

@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "refusal.rs",
     "reply.rs",
     "repo/branch.rs",
+    "repo/declared.rs",
     "repo/environment.rs",
     "repo/name.rs",
     "repo/template.rs",

@@ -235,6 +235,7 @@ async fn a_line_that_is_no_command_is_answered_with_how_it_is_written() {
       Usage: /repo add name [vcs] [job] [default_branch] [project]
       Usage: /repo list [page:2]
       Usage: /repo show name
+      Usage: /repo edit name [vcs] [default_branch] [project]
       Usage: /repo remove name
 
     > /deploy acme/web
@@ -304,8 +305,9 @@ async fn help_is_the_tables_and_tells_what_the_console_has_beside_it() {
       `/rollback` Go back to what was live before
       `/deploys list | show | cancel | retry | approve` The deploys there were, and what can be done to one
       `/permission grant | revoke | list | check` Who may do what
-      `/repo add | list | show | remove` The repositories that can be deployed
-      `/environment set | list | show | remove` How a repository's environments are deployed
+      `/repo add | list | show | edit | remove` The repositories that can be deployed
+      `/environment set | parameter | list | show | remove` How a repository's environments are deployed
+      `/whoami` What you may do here
       `/help` Help for every command
       `/help command:deploy` explains one of them.
 

@@ -97,7 +97,7 @@ async fn an_environment_is_set_shown_listed_changed_and_removed() {
     `production` runs a pipeline (API v2)
     `staging` runs the pipeline `deploys` (API v2)
     ");
-    root.runs(ask("remove").string("name", "staging")).await.answer().await;
+    root.removes(ask("remove").string("name", "staging")).await;
     let shown = stage.alice().runs(ask("show").string("name", "staging")).await.answer().await;
     insta::assert_snapshot!(stage.tidy(&shown), @"
     (only you can see this)

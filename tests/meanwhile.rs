@@ -35,7 +35,7 @@ async fn an_environment_that_is_changed_meanwhile_is_not_deployed_as_it_was() {
 async fn a_repository_that_is_removed_meanwhile_is_not_deployed() {
     let stage = Stage::start().await;
     let answer = between_acknowledgement_and_recording(&stage, async || {
-        stage.root().hears(CommandCall::new("repo").sub("remove").string("name", "acme/web")).await;
+        stage.root().removes(CommandCall::new("repo").sub("remove").string("name", "acme/web")).await;
     })
     .await;
     assert!(answer.contains("was changed this very moment"), "{answer}");

@@ -13,7 +13,7 @@ const REFUSALS: [&str; 3] = ["Not permitted", "that you may see", "nothing is pe
 
 #[tokio::test]
 async fn without_a_right_every_command_is_refused() {
-    let mut lines = vec!["/deploy acme/web main", "/permission revoke 1", "/as guest"].join("\n");
+    let mut lines = ["/deploy acme/web main", "/permission revoke 1", "/as guest"].join("\n");
     let mut asked = Vec::new();
     for (path, leaf) in leaves() {
         // About themselves they may ask, and of their own deploys.

@@ -188,7 +188,9 @@ async fn a_rule_ends_when_it_says() {
 async fn who_administers_a_part_cannot_grant_beyond_it() {
     let stage = Stage::empty().await;
     let (carol, bob) = (stage.person("carol"), stage.bob());
-    stage.root().grants(grant(carol.id, "admin").string("repo", "acme/*").string("environment", "staging")).await;
+    for action in ["admin", "deploy"] {
+        stage.root().grants(grant(carol.id, action).string("repo", "acme/*").string("environment", "staging")).await;
+    }
 
     for beyond in [
         grant(bob.id, "deploy"),
@@ -216,11 +218,12 @@ async fn who_administers_a_part_cannot_grant_beyond_it() {
     insta::assert_snapshot!(hears(&stage, &carol, permission("list")).await, @"
     (only you can see this)
     # Rules
-    `#3` @somebody may `deploy` repo `acme/web` environment `staging`, by carol
+    `#4` @somebody may `deploy` repo `acme/web` environment `staging`, by carol
+    `#3` @somebody may `deploy` repo `acme/*` environment `staging`, by root
     `#2` @somebody may `admin` repo `acme/*` environment `staging`, by root
     `#1` everyone may `view`, by Slipway: Every guild starts with this rule.
     ");
-    assert!(hears(&stage, &carol, revoke("#3")).await.contains("is revoked"));
+    assert!(hears(&stage, &carol, revoke("#4")).await.contains("is revoked"));
     let add = CommandCall::new("repo").sub("add").string("name", "acme/web");
     assert!(hears(&stage, &carol, add).await.contains("Not permitted"), "a repository is more than its staging");
     stage.finish().await;

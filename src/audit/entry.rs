@@ -36,6 +36,8 @@ vocabulary! {
         PermissionDenied = "permission.denied",
         /// A repository was registered.
         RepoAdded = "repo.added",
+        /// What is known of a repository was changed.
+        RepoEdited = "repo.edited",
         /// A repository was removed.
         RepoRemoved = "repo.removed",
         /// A change to the repositories, or a look at them, was refused.

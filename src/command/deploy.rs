@@ -23,7 +23,11 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 "Where to; production, or the only one, unless said",
             ),
             OptionSpec::optional("revision", Kind::Text, "The commit: 40 hexadecimal digits, or the first 7 or more"),
-            OptionSpec::optional("parameters", Kind::Text, "Passed to the build: NAME=value NAME2=\"other value\""),
+            OptionSpec::optional(
+                "parameters",
+                Kind::Completed(Completes::Parameters),
+                "Passed to the build: NAME=value NAME2=\"other value\"",
+            ),
             OptionSpec::optional("reason", Kind::Text, "Why; shown on the card and kept in the audit log"),
             OptionSpec::optional("dry_run", Kind::Flag, "Only tell what would be sent, and what speaks against it"),
         ],

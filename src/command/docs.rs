@@ -26,6 +26,7 @@ impl Kind {
             Kind::Completed(Completes::Environment) => "environment".to_owned(),
             Kind::Completed(Completes::Rule) => "rule number".to_owned(),
             Kind::Completed(Completes::Deploy | Completes::Succeeded) => "deploy number".to_owned(),
+            Kind::Completed(Completes::Parameters) => "text".to_owned(),
             Kind::Completed(Completes::Command) => "command".to_owned(),
             Kind::Flag => "True | False".to_owned(),
             Kind::User => "person".to_owned(),

@@ -131,6 +131,8 @@ pub enum Completes {
     Deploy,
     /// The deploys that succeeded in the repository and environment named before.
     Succeeded,
+    /// What the environment named before declares.
+    Parameters,
     /// The commands.
     Command,
 }
@@ -178,8 +180,10 @@ pub enum Private {
     RepoAdd(repo::Add),
     RepoList(repo::List),
     RepoShow(repo::Show),
+    RepoEdit(repo::Edit),
     RepoRemove(repo::Remove),
     EnvironmentSet(environment::Set),
+    EnvironmentParameter(environment::Parameter),
     EnvironmentList(environment::List),
     EnvironmentShow(environment::Show),
     EnvironmentRemove(environment::Remove),
@@ -203,8 +207,10 @@ impl Private {
             Private::RepoAdd(add) => add.run(app, caller).await,
             Private::RepoList(list) => list.run(app, caller).await,
             Private::RepoShow(show) => show.run(app, caller).await,
+            Private::RepoEdit(edit) => edit.run(app, caller).await,
             Private::RepoRemove(remove) => remove.run(app, caller).await,
             Private::EnvironmentSet(set) => set.run(app, caller).await,
+            Private::EnvironmentParameter(parameter) => parameter.run(app, caller).await,
             Private::EnvironmentList(list) => list.run(app, caller).await,
             Private::EnvironmentShow(show) => show.run(app, caller).await,
             Private::EnvironmentRemove(remove) => remove.run(app, caller).await,

@@ -1,5 +1,6 @@
 //! `/repo`: the repositories that can be deployed.
 
+use super::confirm::{self, SURE};
 use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Private, Shape};
 use crate::actor::Caller;
 use crate::app::App;
@@ -7,7 +8,7 @@ use crate::permission::Action;
 use crate::refusal::Refusal;
 use crate::reply::{self, Reply, Text, Tone};
 use crate::repo::service::OwnToken;
-use crate::repo::{Environment, JobName, NewRepo, Repo, RepoName, Trigger, Vcs};
+use crate::repo::{Environment, JobName, NewRepo, Repo, RepoChange, RepoName, Trigger, Vcs};
 
 const NAME: OptionSpec = OptionSpec::required("name", Kind::Completed(Completes::Repo), "The repository: org/repo");
 
@@ -69,16 +70,41 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
             },
         ),
         (
+            "edit",
+            Leaf {
+                description: "Change what is known of a repository; what is not named keeps its value",
+                needs: Needs::Holds(Action::Admin),
+                options: &[
+                    NAME,
+                    OptionSpec::optional("vcs", Kind::Choice(Vcs::WORDS), "Who hosts it"),
+                    OptionSpec::optional("default_branch", Kind::Text, "The branch that is offered first"),
+                    OptionSpec::optional(
+                        "project",
+                        Kind::Text,
+                        "Its circleci/… slug, for GitHub App and GitLab projects",
+                    ),
+                ],
+                pages: false,
+                pressed: false,
+                in_lines: &[],
+                example: "/repo edit acme/web default_branch:main",
+                parse: |arguments| Ok(Command::Private(Private::RepoEdit(Edit::parse(arguments)?))),
+            },
+        ),
+        (
             "remove",
             Leaf {
                 description: "Remove a repository and its environments; what was deployed stays in the history",
                 needs: Needs::Holds(Action::Admin),
                 options: &[NAME],
                 pages: false,
-                pressed: false,
-                in_lines: &[],
+                pressed: true,
+                in_lines: &[SURE],
                 example: "/repo remove acme/api",
-                parse: |arguments| Ok(Command::Private(Private::RepoRemove(Remove(arguments.required("name")?)))),
+                parse: |arguments| {
+                    let sure = arguments.flag("sure")?.unwrap_or(false);
+                    Ok(Command::Private(Private::RepoRemove(Remove { name: arguments.required("name")?, sure })))
+                },
             },
         ),
     ]),
@@ -151,21 +177,58 @@ impl Show {
                     .sentence(" would fit another registered repository too, so it is used for neither. Use `CIRCLE_API_PROJECT_TOKEN`, or the user token, for the two."),
             ),
         };
-        Ok(Reply::new(Tone::Neutral, repo.name.to_string())
-            .field("Host", Text::of(repo.vcs.as_str()))
-            .field_if("Project", repo.project.map(|slug| Text::default().code(slug)))
-            .field_if("Default branch", repo.default_branch.map(|branch| Text::default().code(branch)))
+        Ok(fields(Reply::new(Tone::Neutral, repo.name.to_string()), &repo)
             .field("Environments", environments)
             .field_if("Project token", token))
     }
 }
 
 #[derive(Debug)]
-pub struct Remove(RepoName);
+pub struct Edit {
+    name: RepoName,
+    change: RepoChange,
+}
+
+impl Edit {
+    fn parse(arguments: &Arguments) -> Result<Self, Refusal> {
+        let change = RepoChange {
+            vcs: arguments.optional("vcs")?,
+            project: arguments.optional("project")?,
+            default_branch: arguments.optional("default_branch")?,
+        };
+        Ok(Self { name: arguments.required("name")?, change })
+    }
+
+    pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
+        let repo = app.repos.edit(caller, &self.name, self.change).await?;
+        Ok(fields(Reply::new(Tone::Good, format!("{} is changed", repo.name)), &repo))
+    }
+}
+
+fn fields(reply: Reply, repo: &Repo) -> Reply {
+    reply
+        .field("Host", Text::of(repo.vcs.as_str()))
+        .field_if("Project", repo.project.as_ref().map(|slug| Text::default().code(slug)))
+        .field_if("Default branch", repo.default_branch.as_ref().map(|branch| Text::default().code(branch)))
+}
+
+#[derive(Debug)]
+pub struct Remove {
+    name: RepoName,
+    sure: bool,
+}
 
 impl Remove {
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
-        let repo = app.repos.remove(caller, &self.0).await?;
+        if !self.sure {
+            let (repo, environments) = app.repos.removal(caller, &self.name, None).await?;
+            let line = format!("/repo remove {} sure:True", repo.name);
+            let depends = app.deploys.depending(caller, &repo.name, None).await?;
+            let names = environments.iter().map(|environment| Text::default().code(&environment.name));
+            let reply = confirm::removal(&format!("Remove {}?", repo.name), depends, line);
+            return Ok(reply.field("Environments", Text::join(names, &Text::of(", "))));
+        }
+        let repo = app.repos.remove(caller, &self.name).await?;
         let body = Text::of(
             "Its environments are gone and it can't be deployed any more. Rules, deploys and audit entries stay.",
         );

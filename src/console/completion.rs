@@ -186,7 +186,7 @@ mod tests {
         insta::assert_snapshot!(wanted("/de"), @r#"
         0 "/de" ["/deploy ", "/rollback ", "/deploys ", "/permission ", "/repo ", "/environment ", "/whoami ", "/help ", "/as ", "/quit "]
         "#);
-        insta::assert_snapshot!(wanted("repo "), @r#"5 "" ["add ", "list ", "show ", "remove "]"#);
+        insta::assert_snapshot!(wanted("repo "), @r#"5 "" ["add ", "list ", "show ", "edit ", "remove "]"#);
         insta::assert_snapshot!(wanted("/deploy acme/web ma"), @r#"17 "ma" for branch of deploy, after ["repo=acme/web"], or ["branch:", "environment:", "revision:", "parameters:", "reason:", "dry_run:"]"#);
         insta::assert_snapshot!(wanted("/deploy branch:main repo:ac"), @r#"25 "ac" for repo of deploy, after ["branch=main"], or []"#);
         insta::assert_snapshot!(wanted("/help \"permission gr"), @r#"6 "permission gr" for command of help, after [], or ["command:"]"#);

@@ -302,14 +302,9 @@ async fn register_acme_web(app: &App) -> Result<(), StartError> {
         project: None,
         default_branch: Some("main".parse().expect("main is a well-formed branch")),
     };
-    let production = EnvironmentChange {
-        name: EnvironmentName::production(),
-        kind: None,
-        job: None,
-        definition: None,
-        template: Some(PRODUCTION_PARAMETERS.parse().expect("the sandbox's template is a well-formed one")),
-        confirm: None,
-    };
+    let template = PRODUCTION_PARAMETERS.parse().expect("the sandbox's template is a well-formed one");
+    let production =
+        EnvironmentChange { template: Some(template), ..EnvironmentChange::of(EnvironmentName::production()) };
     let registered = async {
         app.repos.add(&caller, NewRepo { repo: repo.clone(), job: None }).await?;
         app.repos.set_environment(&caller, &repo.name, production).await

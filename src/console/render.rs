@@ -96,6 +96,7 @@ fn lines(text: &Text, look: Look<'_>) -> Vec<String> {
                 (look.people.name(*id).map_or_else(|| format!("<@{id}>"), |name| format!("@{name}")), None)
             }
             Piece::Role(id) => (format!("<@&{id}>"), None),
+            Piece::Channel(id) => (format!("<#{id}>"), None),
             Piece::Everyone => ("@everyone".to_owned(), None),
             Piece::Time(time) => (self::time(*time, look.now), None),
             Piece::Link(url) => (url.clone(), None),

@@ -34,6 +34,17 @@ pub struct Filter {
     pub user: Option<ActorId>,
 }
 
+/// What depends on a repository or an environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Depending {
+    /// How many deploys went there.
+    pub deploys: i64,
+    /// How many of them have not come to their end.
+    pub unfinished: i64,
+    /// How many rules name it.
+    pub rules: usize,
+}
+
 /// What somebody wants to do with a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -77,6 +88,19 @@ impl Deploys {
         };
         let environments = self.repos.environments(&mut reader, guild, &repo.name).await?;
         Ok(choose(&repo, environments, None).ok().map(|environment| environment.name))
+    }
+
+    /// What depends on a repository, or on one environment of it.
+    pub async fn depending(
+        &self,
+        caller: &Caller,
+        repo: &RepoName,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<Depending, DbError> {
+        let (deploys, unfinished) = store::count(self.db.pool(), caller.guild, repo, environment).await?;
+        let rules =
+            self.permissions.naming(caller.guild, repo.as_str(), environment.map(EnvironmentName::as_str)).await?;
+        Ok(Depending { deploys, unfinished, rules })
     }
 
     /// The recent deploys with which `caller` may do what they want, the newest first.

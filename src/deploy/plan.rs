@@ -3,7 +3,8 @@
 use super::parameters::{PARAMETERS_MAX, VALUE_CHARS_MAX};
 use super::{Origin, Parameter, Reason};
 use crate::actor::{Actor, ActorId};
-use crate::id::DeployId;
+use crate::id::{ChannelId, DeployId};
+use crate::permission::Case;
 use crate::refusal::Refusal;
 use crate::repo::template::Values;
 use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Revision};
@@ -50,27 +51,64 @@ impl Plan {
     }
 }
 
-/// The environment that is meant: the one named, else the only one, else `production`.
+/// The environment that is meant: the one named, else the only one, else the default, else `production`.
+pub fn meant(environments: &[Environment], named: Option<&EnvironmentName>) -> Option<usize> {
+    let is_called = |name: &EnvironmentName| environments.iter().position(|environment| environment.name == *name);
+    match named {
+        Some(name) => is_called(name),
+        None if environments.len() == 1 => Some(0),
+        None => environments
+            .iter()
+            .position(|environment| environment.is_default)
+            .or_else(|| is_called(&EnvironmentName::production())),
+    }
+}
+
+/// The same, or why there is none.
 pub(super) fn choose(
     repo: &Repo,
     mut environments: Vec<Environment>,
     named: Option<&EnvironmentName>,
 ) -> Result<Environment, Refusal> {
-    let only = environments.len() == 1;
-    let meant = match named {
-        Some(name) => environments.iter().position(|environment| environment.name == *name),
-        None if only => Some(0),
-        None => environments.iter().position(|environment| environment.name == EnvironmentName::production()),
-    };
+    let meant = meant(&environments, named);
     if let Some(index) = meant {
         return Ok(environments.swap_remove(index));
     }
     let known: Vec<String> = environments.iter().map(|environment| format!("`{}`", environment.name)).collect();
     let why = match named {
         Some(name) => format!("`{}` has no environment `{name}`.", repo.name),
-        None => format!("`{}` has several environments and none is called `production`.", repo.name),
+        None => format!("`{}` has several environments, none of them the default nor called `production`.", repo.name),
     };
     Err(Refusal::conflict(why, format!("Name one of {} as `environment`.", known.join(", "))))
+}
+
+/// Refuses a wish that its environment doesn't take: of another branch, or in another channel. What is gone back to was taken
+/// once.
+pub(super) fn check_taken(
+    repo: &Repo,
+    environment: &Environment,
+    wish: &Wish,
+    channel: Option<ChannelId>,
+) -> Result<(), Refusal> {
+    let is_return = matches!(wish.origin, Origin::Rollback(_));
+    if !is_return && !environment.branches.matches(wish.branch.as_str(), Case::Kept) {
+        return Err(Refusal::conflict(
+            format!("`{}` of `{}` takes no branch `{}`.", environment.name, repo.name, wish.branch),
+            format!(
+                "It takes those that fit `{}`; an admin changes that with `/environment set`.",
+                environment.branches
+            ),
+        ));
+    }
+    match (environment.channel, channel) {
+        // Whoever is at the terminal is in no channel.
+        (Some(only), Some(here)) if only != here => Err(Refusal::Elsewhere {
+            repo: repo.name.to_string(),
+            environment: environment.name.to_string(),
+            channel: only,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What an environment passes to its pipeline, and what the person adds: what the environment passes itself, nobody can

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::plan::meant;
 use crate::actor::Caller;
 use crate::changes::{Changes, Unchanged};
 use crate::db::{Db, DbError};
@@ -43,10 +44,10 @@ pub struct Rulebook {
 }
 
 impl Rulebook {
-    /// A registered repository and one of its environments.
-    pub fn place(&self, repo: &RepoName, environment: &EnvironmentName) -> Option<(&Repo, &Environment)> {
+    /// A registered repository and the environment of it that is meant.
+    pub fn place(&self, repo: &RepoName, named: Option<&EnvironmentName>) -> Option<(&Repo, &Environment)> {
         let (repo, environments) = self.places.get(&repo.key())?;
-        Some((repo, environments.iter().find(|known| known.name == *environment)?))
+        Some((repo, environments.get(meant(environments, named)?)?))
     }
 
     /// The rules about deploying. Those that have run out meanwhile are among them.

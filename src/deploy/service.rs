@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::agenda::Agenda;
 use super::changed::Changed;
 use super::follow::Troubles;
-use super::plan::{Plan, Wish, all_parameters, choose};
+use super::plan::{Plan, Wish, all_parameters, check_taken, choose};
 use super::rulebook::Rulebooks;
 use super::send::Claims;
 use super::store::Place;
@@ -22,7 +22,7 @@ use crate::id::{InteractionId, MessageId};
 use crate::metrics::Metrics;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
-use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos};
+use crate::repo::{Branch, Environment, EnvironmentName, Repo, RepoName, Repos, declared};
 use crate::time::Clock;
 
 /// What is said of a deploy that is tried again where no commit can be named.
@@ -114,10 +114,16 @@ impl Deploys {
         mut wish: Wish,
     ) -> Result<Plan, Refusal> {
         let mut note = None;
+        check_taken(&repo, &environment, &wish, caller.channel)?;
         if wish.origin != Origin::Asked {
-            // The environment as it is now says what it passes itself.
-            wish.parameters.retain(|parameter| !environment.template.passes(&parameter.name));
+            // The environment as it is now says what it passes itself, and what is declared there.
+            let is_declared = |name: &str| environment.declared.iter().any(|known| known.name == name);
+            wish.parameters.retain(|parameter| {
+                let passes = environment.template.passes(&parameter.name);
+                !passes && (environment.declared.is_empty() || is_declared(&parameter.name))
+            });
         }
+        wish.parameters = declared::check(&environment.declared, wish.parameters)?;
         if wish.revision.is_some() && !environment.pins_revisions() {
             if !matches!(wish.origin, Origin::Retry(_)) {
                 let refusal = circleci::revision_not_pinned(&self.repos.project(&repo).await?);
@@ -277,9 +283,7 @@ impl Deploys {
     /// The repository and environment that are wished for, if it is plain that `caller` may deploy there.
     async fn surely_permitted(&self, caller: &Caller, wish: &Wish) -> Result<Option<(Repo, Environment)>, DbError> {
         let book = self.rulebooks.of(&self.db, self.permissions.changes(), caller, self.clock.now()).await?;
-        // Where no environment is named, one called `production` is meant, the only one or not.
-        let named = wish.environment.clone().unwrap_or_else(EnvironmentName::production);
-        let Some((repo, environment)) = book.place(&wish.repo, &named) else { return Ok(None) };
+        let Some((repo, environment)) = book.place(&wish.repo, wish.environment.as_ref()) else { return Ok(None) };
         let ask = ask(&repo.name, &wish.branch, &environment.name);
         let may = self.permissions.allows(book.rules(), caller, Action::Deploy, ask);
         Ok(may.then(|| (repo.clone(), environment.clone())))

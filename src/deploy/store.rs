@@ -12,7 +12,7 @@ use crate::db::{DbError, Tx};
 use crate::id::{ChannelId, DeployId, GuildId, InteractionId, MessageId};
 use crate::permission::store::about;
 use crate::permission::{self, Action, Rule};
-use crate::repo::store::{EnvironmentRow, RepoRow, columns, trigger};
+use crate::repo::store::{EnvironmentRow, RepoRow, columns, environment_columns, trigger};
 use crate::repo::{Environment, EnvironmentName, Repo, RepoName};
 use crate::time::Timestamp;
 
@@ -182,9 +182,7 @@ pub async fn place(
     let Caller { guild, actor, .. } = caller;
     let user = if let ActorId::User(user) = actor.id { Some(user.row()) } else { None };
     let sql = format!(
-        "SELECT repo.name AS repo_name, repo.vcs, repo.project, repo.default_branch,
-                environment.name AS environment_name, environment.kind, environment.job, environment.definition,
-                environment.template, environment.confirm,
+        "SELECT repo.name AS repo_name, repo.vcs, repo.project, repo.default_branch, {},
                 rule.number, rule.subject_kind, rule.subject_id, rule.effect, rule.action, rule.repo, rule.branch,
                 rule.environment, rule.expires_at, rule.reason, rule.made_by, rule.made_by_name, rule.made_at
            FROM repo
@@ -192,6 +190,7 @@ pub async fn place(
            LEFT JOIN rule ON rule.guild_id = repo.guild_id AND rule.revoked_at IS NULL AND {}
           WHERE repo.guild_id = $1 AND repo.repo_key = $2 AND environment.name = $3
           ORDER BY rule.number",
+        environment_columns!(),
         about(actor, 4)
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(guild.row()).bind(repo.key()).bind(environment.as_str());

@@ -116,6 +116,7 @@ fn show(piece: &Piece) -> String {
         Piece::Code(value) => text::discord_code(value),
         Piece::User(id) => format!("<@{id}>"),
         Piece::Role(id) => format!("<@&{id}>"),
+        Piece::Channel(id) => format!("<#{id}>"),
         Piece::Everyone => "everyone".to_owned(),
         Piece::Time(time) => format!("<t:{0}:f> (<t:{0}:R>)", time.seconds()),
         Piece::Link(url) if is_page(url) => format!("<{url}>"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::decision::{Ask, Branches, Decision, Held, Holding, decide, is_owner, who_can_grant};
-use super::pattern::Pattern;
+use super::pattern::{Case, Pattern};
 use super::rule::{Action, Effect, Rule, Scope, Subject};
 use super::store;
 use crate::actor::{Actor, ActorId, Caller};
@@ -203,6 +203,17 @@ impl Permissions {
         let rules = self.rules(caller.guild).await?;
         let administers = self.holding(&rules, caller, Action::Admin);
         Ok(rules.iter().filter(|rule| may_see(&administers, caller, rule)).cloned().collect())
+    }
+
+    /// How many rules name a repository, or an environment of it, by more than what stands for everything.
+    pub async fn naming(&self, guild: GuildId, repo: &str, environment: Option<&str>) -> Result<usize, DbError> {
+        let names = |pattern: &Pattern, name: &str| *pattern != Pattern::any() && pattern.matches(name, Case::Ignored);
+        let rules = self.rules(guild).await?;
+        let named = rules.iter().filter(|rule| match environment {
+            None => names(&rule.scope.repo, repo),
+            Some(name) => names(&rule.scope.environment, name) && rule.scope.repo.matches(repo, Case::Ignored),
+        });
+        Ok(named.count())
     }
 
     /// Whether `actor` has an owner's rights.

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::declared::Declared;
 use super::template::Template;
+use crate::id::ChannelId;
 use crate::invalid::Invalid;
+use crate::permission::Pattern;
 use crate::vocabulary::vocabulary;
 
 /// The longest environment name in characters.
@@ -126,7 +129,7 @@ vocabulary! {
 }
 
 /// An environment of a repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Environment {
     /// Its name.
     pub name: EnvironmentName,
@@ -136,12 +139,32 @@ pub struct Environment {
     pub template: Template,
     /// Whether a rollback there asks for a confirmation first.
     pub confirm: bool,
+    /// The branches that are deployed there.
+    pub branches: Pattern,
+    /// The only channel in which it is asked for.
+    pub channel: Option<ChannelId>,
+    /// What people may pass; anything when nothing is declared.
+    pub declared: Vec<Declared>,
+    /// How many must approve a deploy there. Nothing asks for it yet.
+    pub approvals: u8,
+    /// Whether it is meant where none is named.
+    pub is_default: bool,
 }
 
 impl Environment {
     /// An environment that passes nothing of its own.
     pub fn new(name: EnvironmentName, trigger: Trigger) -> Self {
-        Self { name, trigger, template: Template::default(), confirm: false }
+        Self {
+            name,
+            trigger,
+            template: Template::default(),
+            confirm: false,
+            branches: Pattern::any(),
+            channel: None,
+            declared: Vec::new(),
+            approvals: 0,
+            is_default: false,
+        }
     }
 
     /// Whether a deploy there can be of a certain commit: a pipeline must be told it by its template.

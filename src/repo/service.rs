@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::environment::TriggerKind;
-use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName, Template, Trigger, Vcs, store};
+use super::environments::check_removable;
+use super::{Branch, Environment, EnvironmentName, JobName, ProjectSlug, RepoName, Trigger, Vcs, store};
 use crate::actor::Caller;
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::Project;
@@ -36,70 +36,15 @@ pub struct NewRepo {
     pub job: Option<JobName>,
 }
 
-/// What is to be said of an environment; the rest keeps its value.
-#[derive(Debug, Clone)]
-pub struct EnvironmentChange {
-    /// Which environment; it is made when it isn't there.
-    pub name: EnvironmentName,
-    /// The kind of trigger.
-    pub kind: Option<TriggerKind>,
-    /// The job, for the kind `job`.
-    pub job: Option<JobName>,
-    /// The pipeline definition's name or id, for the kind `pipeline`.
-    pub definition: Option<String>,
-    /// What is passed to the pipeline.
-    pub template: Option<Template>,
-    /// Whether a rollback asks for a confirmation first.
-    pub confirm: Option<bool>,
-}
-
-impl EnvironmentChange {
-    /// The environment that the change makes of `before`, or of nothing.
-    fn apply(self, before: Option<Environment>, repo: &Repo) -> Result<Environment, Refusal> {
-        let kept = before.unwrap_or_else(|| Environment::new(self.name, Trigger::Pipeline { definition: None }));
-        let kind = self.kind.unwrap_or(if self.job.is_some() { TriggerKind::Job } else { kept.trigger.kind() });
-        let trigger = match (kind, kept.trigger) {
-            (TriggerKind::Pipeline | TriggerKind::Build, _) if self.job.is_some() => {
-                return Err(Refusal::conflict(
-                    format!("`job` belongs to the trigger `job`, and a {kind} has none."),
-                    "Name one of the two.",
-                ));
-            }
-            (TriggerKind::Pipeline, Trigger::Pipeline { definition }) => {
-                Trigger::Pipeline { definition: self.definition.or(definition) }
-            }
-            (TriggerKind::Pipeline, Trigger::Job(_) | Trigger::Build) => {
-                Trigger::Pipeline { definition: self.definition }
-            }
-            (TriggerKind::Job | TriggerKind::Build, _) if self.definition.is_some() || self.template.is_some() => {
-                return Err(Refusal::conflict(
-                    "`definition` and `parameters` belong to the trigger `pipeline`.",
-                    "Leave them out, or set `trigger` to `pipeline`.",
-                ));
-            }
-            (TriggerKind::Job | TriggerKind::Build, _) if repo.project.is_some() => {
-                return Err(Refusal::conflict(
-                    format!("A project with a slug of its own has no API v1.1, which is what `{kind}` needs."),
-                    "Use the trigger `pipeline`.",
-                ));
-            }
-            (TriggerKind::Job, Trigger::Job(job)) => Trigger::Job(self.job.unwrap_or(job)),
-            (TriggerKind::Build, _) => Trigger::Build,
-            (TriggerKind::Job, Trigger::Pipeline { .. } | Trigger::Build) => {
-                Trigger::Job(self.job.ok_or_else(|| {
-                    Refusal::conflict(
-                        "The trigger `job` needs a job.",
-                        "Name it as `job`, as it stands in `.circleci/config.yml`.",
-                    )
-                })?)
-            }
-        };
-        let template = match kind {
-            TriggerKind::Pipeline => self.template.unwrap_or(kept.template),
-            TriggerKind::Job | TriggerKind::Build => Template::default(),
-        };
-        Ok(Environment { name: kept.name, trigger, template, confirm: self.confirm.unwrap_or(kept.confirm) })
-    }
+/// What is to be said of a repository; the rest keeps its value.
+#[derive(Debug, Clone, Default)]
+pub struct RepoChange {
+    /// Who hosts it.
+    pub vcs: Option<Vcs>,
+    /// Its slug on CircleCI.
+    pub project: Option<ProjectSlug>,
+    /// The branch that is offered first.
+    pub default_branch: Option<Branch>,
 }
 
 /// The repositories of every guild.
@@ -142,16 +87,30 @@ impl Repos {
             },
         )?;
         store::put_environment(&mut tx, caller.guild, &repo.name, &production).await?;
-        let detail = serde_json::json!({
-            "vcs": repo.vcs.as_str(),
-            "project": repo.project.as_ref().map(ProjectSlug::as_str),
-            "default_branch": repo.default_branch.as_ref().map(Branch::as_str),
-            "production": describe(&production),
-        });
+        let mut detail = describe_repo(&repo);
+        detail["production"] = describe(&production);
         let entry = self.entry(caller, audit::Action::RepoAdded, &repo.name, detail);
         audit::append(&mut tx, &entry.environment(&production.name)).await?;
         tx.commit().await.map_err(DbError::from)?;
         Ok(production)
+    }
+
+    /// What would be removed: a repository, or one of its environments, for somebody who may.
+    pub async fn removal(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<(Repo, Vec<Environment>), Refusal> {
+        let ask = environment.map_or(whole(name), |environment| environment_of(name, environment));
+        let mut reader = self.db.reader().await?;
+        self.permissions.require(&mut reader, caller, Action::Admin, ask).await?;
+        let repo = self.find(&mut reader, caller.guild, name).await?;
+        let environments = self.environments(&mut reader, caller.guild, name).await?;
+        if let Some(wanted) = environment {
+            check_removable(&repo, &environments, wanted)?;
+        }
+        Ok((repo, environments))
     }
 
     /// Takes a repository and its environments away; what was deployed stays in the history.
@@ -173,59 +132,31 @@ impl Repos {
         Ok(repo)
     }
 
-    /// Makes or changes an environment; what `change` doesn't name keeps its value.
-    pub async fn set_environment(
-        &self,
-        caller: &Caller,
-        name: &RepoName,
-        change: EnvironmentChange,
-    ) -> Result<Environment, Refusal> {
+    /// Changes who hosts a repository, its slug or its first branch; what `change` doesn't name keeps its value.
+    pub async fn edit(&self, caller: &Caller, name: &RepoName, change: RepoChange) -> Result<Repo, Refusal> {
         let _changing = self.permissions.changes().begin();
         let mut tx = self.db.begin().await?;
-        self.permissions.require_in(&mut tx, caller, Action::Admin, environment_of(name, &change.name)).await?;
-        let repo = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;
-        let before = store::environments(&mut *tx, caller.guild, name)
-            .await?
-            .into_iter()
-            .find(|known| known.name == change.name);
-        let detail_before = before.as_ref().map(describe);
-        let after = change.apply(before, &repo)?;
-        store::put_environment(&mut tx, caller.guild, name, &after).await?;
-        let detail = serde_json::json!({ "before": detail_before, "after": describe(&after) });
-        let entry = self.entry(caller, audit::Action::EnvironmentSet, &repo.name, detail).environment(&after.name);
-        audit::append(&mut tx, &entry).await?;
-        tx.commit().await.map_err(DbError::from)?;
-        Ok(after)
-    }
-
-    /// Takes an environment away; what was deployed there stays in the history.
-    pub async fn remove_environment(
-        &self,
-        caller: &Caller,
-        name: &RepoName,
-        environment: &EnvironmentName,
-    ) -> Result<Repo, Refusal> {
-        let _changing = self.permissions.changes().begin();
-        let mut tx = self.db.begin().await?;
-        self.permissions.require_in(&mut tx, caller, Action::Admin, environment_of(name, environment)).await?;
-        let repo = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;
-        let known = store::environments(&mut *tx, caller.guild, name).await?;
-        let removed = known
-            .iter()
-            .find(|known| known.name == *environment)
-            .ok_or_else(|| unknown_environment(&repo, environment))?;
-        if known.len() == 1 {
+        self.permissions.require_in(&mut tx, caller, Action::Admin, whole(name)).await?;
+        let before = store::repo(&mut *tx, caller.guild, name).await?.ok_or_else(|| unknown(name))?;
+        let after = Repo {
+            name: before.name.clone(),
+            vcs: change.vcs.unwrap_or(before.vcs),
+            project: change.project.or_else(|| before.project.clone()),
+            default_branch: change.default_branch.or_else(|| before.default_branch.clone()),
+        };
+        let environments = store::environments(&mut *tx, caller.guild, name).await?;
+        let needs_v1 = |known: &&Environment| !matches!(known.trigger, Trigger::Pipeline { .. });
+        if let (Some(known), true) = (environments.iter().find(needs_v1), after.project.is_some()) {
             return Err(Refusal::conflict(
-                format!("`{environment}` is the only environment of `{}`.", repo.name),
-                format!("Set another one first, or take the whole repository away with `/repo remove {}`.", repo.name),
+                format!("A project with a slug of its own has no API v1.1, which is what `{}` needs.", known.name),
+                format!("`/environment set {name} {} trigger:pipeline` moves it first.", known.name),
             ));
         }
-        store::delete_environment(&mut tx, caller.guild, name, environment).await?;
-        let detail = serde_json::json!({ "before": describe(removed) });
-        let entry = self.entry(caller, audit::Action::EnvironmentRemoved, &repo.name, detail).environment(environment);
-        audit::append(&mut tx, &entry).await?;
+        store::update(&mut tx, caller.guild, &after).await?;
+        let detail = serde_json::json!({ "before": describe_repo(&before), "after": describe_repo(&after) });
+        audit::append(&mut tx, &self.entry(caller, audit::Action::RepoEdited, &after.name, detail)).await?;
         tx.commit().await.map_err(DbError::from)?;
-        Ok(repo)
+        Ok(after)
     }
 
     /// The repositories that `caller` may see, by name.
@@ -287,7 +218,13 @@ impl Repos {
         Ok(if shared { OwnToken::Shared } else { OwnToken::Has(variable) })
     }
 
-    fn entry(&self, caller: &Caller, action: audit::Action, name: &RepoName, detail: serde_json::Value) -> Entry {
+    pub(super) fn entry(
+        &self,
+        caller: &Caller,
+        action: audit::Action,
+        name: &RepoName,
+        detail: serde_json::Value,
+    ) -> Entry {
         Entry {
             channel: caller.channel,
             repo: Some(name.to_string()),
@@ -312,7 +249,7 @@ fn whole(name: &RepoName) -> Ask<'_> {
     Ask { repo: Some(name.as_str()), ..Ask::default() }
 }
 
-fn environment_of<'a>(name: &'a RepoName, environment: &'a EnvironmentName) -> Ask<'a> {
+pub(super) fn environment_of<'a>(name: &'a RepoName, environment: &'a EnvironmentName) -> Ask<'a> {
     Ask { environment: Some(environment.as_str()), ..whole(name) }
 }
 
@@ -324,62 +261,22 @@ pub fn unknown_environment(repo: &Repo, name: &EnvironmentName) -> Refusal {
     )
 }
 
-fn unknown(name: &RepoName) -> Refusal {
+pub(super) fn unknown(name: &RepoName) -> Refusal {
     Refusal::conflict(
         format!("`{name}` is not registered here."),
         "`/repo list` shows what is; an admin can add it with `/repo add`.",
     )
 }
 
-fn describe(environment: &Environment) -> serde_json::Value {
+pub(super) fn describe(environment: &Environment) -> serde_json::Value {
     let (kind, job, definition) = store::columns(&environment.trigger);
-    serde_json::json!({ "trigger": kind, "job": job, "definition": definition, "parameters": environment.template.to_string(), "confirm": environment.confirm })
+    serde_json::json!({ "trigger": kind, "job": job, "definition": definition, "parameters": environment.template.to_string(), "confirm": environment.confirm, "branches": environment.branches.as_str(), "channel": environment.channel.map(|id| id.to_string()), "declared": environment.declared, "approvals": environment.approvals, "default": environment.is_default })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn repo(project: Option<&str>) -> Repo {
-        let project = project.map(|slug| slug.parse().unwrap());
-        Repo { name: "acme/web".parse().unwrap(), vcs: Vcs::GitHub, project, default_branch: None }
-    }
-
-    fn to_build() -> EnvironmentChange {
-        let (name, kind) = (EnvironmentName::production(), Some(TriggerKind::Build));
-        EnvironmentChange { name, kind, job: None, definition: None, template: None, confirm: None }
-    }
-
-    fn why(change: EnvironmentChange, repo: &Repo) -> String {
-        match change.apply(None, repo) {
-            Err(Refusal::Conflict { why, .. }) => why,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_build_has_neither_job_nor_definition_nor_parameters_and_needs_v1() {
-        let web = repo(None);
-        let pipeline = Environment {
-            template: r#"{"action": "deploy"}"#.parse().unwrap(),
-            ..Environment::new(
-                EnvironmentName::production(),
-                Trigger::Pipeline { definition: Some("deploy".to_owned()) },
-            )
-        };
-        let build = to_build().apply(Some(pipeline), &web).unwrap();
-        assert_eq!(build, Environment::new(EnvironmentName::production(), Trigger::Build));
-
-        let job = Some("deploy".parse().unwrap());
-        assert!(why(EnvironmentChange { job, ..to_build() }, &web).contains("a build has none"));
-        let definition = Some("deploy".to_owned());
-        assert!(why(EnvironmentChange { definition, ..to_build() }, &web).contains("belong to the trigger `pipeline`"));
-        let template = Some(r#"{"a": 1}"#.parse().unwrap());
-        assert!(why(EnvironmentChange { template, ..to_build() }, &web).contains("belong to the trigger `pipeline`"));
-        let opaque = repo(Some("circleci/43G3km5/44n9puj"));
-        assert!(why(to_build(), &opaque).contains("which is what `build` needs"));
-
-        let back = EnvironmentChange { kind: Some(TriggerKind::Job), job: Some("x".parse().unwrap()), ..to_build() };
-        assert_eq!(back.apply(Some(build), &web).unwrap().trigger, Trigger::Job("x".parse().unwrap()));
-    }
+fn describe_repo(repo: &Repo) -> serde_json::Value {
+    serde_json::json!({
+        "vcs": repo.vcs.as_str(),
+        "project": repo.project.as_ref().map(ProjectSlug::as_str),
+        "default_branch": repo.default_branch.as_ref().map(Branch::as_str),
+    })
 }

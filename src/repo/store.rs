@@ -5,7 +5,7 @@ use sqlx::{Any, Executor, FromRow, Row as _};
 use super::{Environment, EnvironmentName, Repo, RepoName, Trigger};
 use crate::actor::Actor;
 use crate::db::{DbError, Tx};
-use crate::id::GuildId;
+use crate::id::{ChannelId, GuildId};
 use crate::time::Timestamp;
 
 /// A repository's columns, `name` under the name of `repo_name`.
@@ -40,7 +40,24 @@ pub(crate) struct EnvironmentRow {
     definition: Option<String>,
     template: String,
     confirm: i64,
+    branches: String,
+    environment_channel: Option<i64>,
+    declared: String,
+    approvals: i64,
+    is_default: i64,
 }
+
+/// What an [`EnvironmentRow`] holds.
+macro_rules! environment_columns {
+    () => {
+        "environment.name AS environment_name, environment.kind, environment.job, environment.definition,
+         environment.template, environment.confirm, environment.branches,
+         environment.channel_id AS environment_channel, environment.declared, environment.approvals,
+         environment.is_default"
+    };
+}
+
+pub(crate) use environment_columns;
 
 impl TryFrom<EnvironmentRow> for Environment {
     type Error = DbError;
@@ -51,6 +68,13 @@ impl TryFrom<EnvironmentRow> for Environment {
             trigger: trigger(&row.kind, row.job, row.definition)?,
             template: row.template.parse().map_err(|_| DbError::Corrupt("an environment's template".to_owned()))?,
             confirm: row.confirm != 0,
+            branches: row.branches.parse().map_err(|_| DbError::Corrupt("an environment's branches".to_owned()))?,
+            channel: row.environment_channel.map(ChannelId::from_row),
+            declared: serde_json::from_str(&row.declared)
+                .map_err(|_| DbError::Corrupt("an environment's declared parameters".to_owned()))?,
+            approvals: u8::try_from(row.approvals)
+                .map_err(|_| DbError::Corrupt("an environment's approvals".to_owned()))?,
+            is_default: row.is_default != 0,
         })
     }
 }
@@ -107,11 +131,11 @@ pub async fn environments_of_guild(
     executor: impl Executor<'_, Database = Any>,
     guild: GuildId,
 ) -> Result<Vec<(String, Environment)>, DbError> {
-    let rows = sqlx::query(
-        "SELECT repo_key, name AS environment_name, kind, job, definition, template, confirm
-           FROM environment
-          WHERE guild_id = $1",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT repo_key, ",
+        environment_columns!(),
+        " FROM environment WHERE guild_id = $1 ORDER BY repo_key, name"
+    ))
     .bind(guild.row())
     .fetch_all(executor)
     .await?;
@@ -144,12 +168,11 @@ pub async fn environments(
     guild: GuildId,
     repo: &RepoName,
 ) -> Result<Vec<Environment>, DbError> {
-    let rows: Vec<EnvironmentRow> = sqlx::query_as(
-        "SELECT name AS environment_name, kind, job, definition, template, confirm
-           FROM environment
-          WHERE guild_id = $1 AND repo_key = $2
-          ORDER BY name",
-    )
+    let rows: Vec<EnvironmentRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        environment_columns!(),
+        " FROM environment WHERE guild_id = $1 AND repo_key = $2 ORDER BY name"
+    ))
     .bind(guild.row())
     .bind(repo.key())
     .fetch_all(executor)
@@ -184,11 +207,21 @@ pub async fn put_environment(
     environment: &Environment,
 ) -> Result<(), DbError> {
     let (kind, job, definition) = columns(&environment.trigger);
+    if environment.is_default {
+        sqlx::query("UPDATE environment SET is_default = 0 WHERE guild_id = $1 AND repo_key = $2 AND name <> $3")
+            .bind(guild.row())
+            .bind(repo.key())
+            .bind(environment.name.as_str())
+            .execute(&mut **tx)
+            .await?;
+    }
     sqlx::query(
-        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition, template, confirm)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        "INSERT INTO environment (guild_id, repo_key, name, kind, job, definition, template, confirm, branches, channel_id,
+                                  declared, approvals, is_default)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (guild_id, repo_key, name)
-         DO UPDATE SET kind = $4, job = $5, definition = $6, template = $7, confirm = $8",
+         DO UPDATE SET kind = $4, job = $5, definition = $6, template = $7, confirm = $8, branches = $9, channel_id = $10,
+                       declared = $11, approvals = $12, is_default = $13",
     )
     .bind(guild.row())
     .bind(repo.key())
@@ -198,8 +231,26 @@ pub async fn put_environment(
     .bind(definition)
     .bind(environment.template.to_string())
     .bind(i64::from(environment.confirm))
+    .bind(environment.branches.as_str())
+    .bind(environment.channel.map(ChannelId::row))
+    .bind(serde_json::to_string(&environment.declared).expect("names, words and flags are JSON"))
+    .bind(i64::from(environment.approvals))
+    .bind(i64::from(environment.is_default))
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Keeps what a repository has become.
+pub async fn update(tx: &mut Tx, guild: GuildId, repo: &Repo) -> Result<(), DbError> {
+    sqlx::query("UPDATE repo SET vcs = $1, project = $2, default_branch = $3 WHERE guild_id = $4 AND repo_key = $5")
+        .bind(repo.vcs.as_str())
+        .bind(repo.project.as_ref().map(|slug| slug.as_str()))
+        .bind(repo.default_branch.as_ref().map(|branch| branch.as_str()))
+        .bind(guild.row())
+        .bind(repo.name.key())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

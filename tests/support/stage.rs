@@ -443,6 +443,12 @@ impl Person<'_> {
         assert!(answer.text().contains("is registered"), "{}", answer.text());
     }
 
+    /// `/repo remove` or `/environment remove`, confirmed by its button.
+    pub async fn removes(&self, call: CommandCall) -> MessageView {
+        let question = self.hears(call).await;
+        self.stage.discord.press(&self.member, &question, "Remove").await.answer().await
+    }
+
     /// `/permission grant` for everything, and it works.
     pub async fn lets(&self, name: &str, action: &str) {
         let who = self.stage.person(name).member.id;

@@ -93,6 +93,27 @@ pub async fn unfinished(
     read(rows)
 }
 
+/// How many deploys went to a repository, or one environment of it, and how many of them have not come to their end.
+pub async fn count(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+    repo: &RepoName,
+    environment: Option<&EnvironmentName>,
+) -> Result<(i64, i64), DbError> {
+    let counts = sqlx::query_as(
+        "SELECT COUNT(*),
+                COUNT(CASE WHEN state IN ('awaiting_approval', 'waiting', 'triggering', 'queued', 'running') THEN 1 END)
+           FROM deploy
+          WHERE guild_id = $1 AND lower(repo) = $2 AND (CAST($3 AS TEXT) IS NULL OR environment = $3)",
+    )
+    .bind(guild.row())
+    .bind(repo.key())
+    .bind(environment.map(EnvironmentName::as_str))
+    .fetch_one(executor)
+    .await?;
+    Ok(counts)
+}
+
 /// The deploys that were made of one: its retries, and rollbacks to it.
 pub async fn made_of(
     executor: impl Executor<'_, Database = Any>,

@@ -74,6 +74,10 @@ impl GuildId {
     pub const PROCESS: GuildId = GuildId(0);
 }
 
+/// The largest integer that a JSON number holds exactly (RFC 7493, section 2.2): as such the audit log hashes a number that
+/// somebody typed.
+const NUMBER_MAX: i64 = (1 << 53) - 1;
+
 macro_rules! number {
     ($($(#[$doc:meta])* $name:ident, $what:literal;)*) => {$(
         $(#[$doc])*
@@ -92,7 +96,7 @@ macro_rules! number {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 let digits = text.strip_prefix('#').unwrap_or(text);
                 match digits.parse() {
-                    Ok(number) if number > 0 && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self(number)),
+                    Ok(number) if (1..=NUMBER_MAX).contains(&number) && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self(number)),
                     _ => Err(Invalid::new($what, concat!("The ", $what, " must be written as in the lists."), "#12")),
                 }
             }
@@ -115,7 +119,8 @@ mod tests {
     fn numbers_are_read_with_and_without_the_hash() {
         assert_eq!("#12".parse(), Ok(DeployId(12)));
         assert_eq!("12".parse(), Ok(DeployId(12)));
-        for bad in ["", "#", "0", "-1", "+1", "#+1", "1.5", "##1", "99999999999999999999"] {
+        assert_eq!("9007199254740991".parse(), Ok(DeployId(NUMBER_MAX)));
+        for bad in ["", "#", "0", "-1", "+1", "#+1", "1.5", "##1", "9007199254740992", "99999999999999999999"] {
             assert!(bad.parse::<DeployId>().is_err(), "{bad}");
         }
     }

@@ -26,6 +26,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notice;
 pub mod permission;
+pub mod policy;
 pub mod refusal;
 pub mod reply;
 pub mod repo;

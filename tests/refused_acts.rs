@@ -53,3 +53,15 @@ async fn a_refused_rollback_names_the_environment_that_was_meant_and_a_dry_run_s
     assert!(entry.detail.get("dry_run").is_none(), "{entry:?}");
     stage.finish().await;
 }
+
+/// Beyond 2^53 a JSON number is another one, and the hash is over JSON.
+#[tokio::test]
+async fn a_number_that_no_deploy_can_have_does_not_break_the_chain() {
+    let stage = Stage::following_job().await;
+    for number in ["9007199254740991", "9007199254740993", "9223372036854775807"] {
+        stage.bob().hears(act("cancel", number)).await;
+        stage.bob().hears(CommandCall::new("rollback").string("repo", "acme/web").string("to", number)).await;
+    }
+    assert!(stage.verify().await.holds());
+    stage.finish().await;
+}

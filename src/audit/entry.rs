@@ -34,6 +34,8 @@ vocabulary! {
         PermissionRevoked = "permission.revoked",
         /// A change to the rules, or a look at them, was refused.
         PermissionDenied = "permission.denied",
+        /// A whole policy was applied; its changes are entries of their own.
+        PolicyApplied = "policy.applied",
         /// A repository was registered.
         RepoAdded = "repo.added",
         /// What is known of a repository was changed.

@@ -89,7 +89,7 @@ impl Pipelines {
     async fn cancel(&self, project: &Project, id: Uuid) -> Result<Canceled, ActError> {
         let workflows = self.workflows(project, id, Lane::Person).await?;
         if workflows.is_empty() {
-            let pipeline = self.followed(project, id).await?;
+            let pipeline = self.followed(project, id, Lane::Person).await?;
             let errored = pipeline::text(&pipeline, "state") == "errored";
             return Ok(if errored { Canceled::AlreadyEnded } else { Canceled::NothingYet });
         }

@@ -43,11 +43,12 @@ impl Pipelines {
         let (pipeline, workflows) = match seen {
             Some(_) => {
                 let workflows = self.workflows(project, id, Lane::Poll).await?;
-                let pipeline = if enough(&workflows) { None } else { Some(self.followed(project, id).await?) };
+                let pipeline =
+                    if enough(&workflows) { None } else { Some(self.followed(project, id, Lane::Poll).await?) };
                 (pipeline, workflows)
             }
             None => {
-                let pipeline = self.followed(project, id).await?;
+                let pipeline = self.followed(project, id, Lane::Poll).await?;
                 // One that errored has no workflows and never gets any.
                 let errored = pipeline::text(&pipeline, "state") == "errored";
                 let workflows = if errored { vec![] } else { self.workflows(project, id, Lane::Poll).await? };

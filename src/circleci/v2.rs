@@ -115,7 +115,7 @@ impl Generation for Pipelines {
 
     async fn read(&self, project: &Project, id: Uuid) -> Result<Run, ReadError> {
         let slug = slug(project).map_err(ReadError::Refused)?;
-        let pipeline = self.followed(project, id).await?;
+        let pipeline = self.followed(project, id, Lane::Poll).await?;
         let workflows = self.workflows(project, id, Lane::Poll).await?;
         self.run(&slug, &pipeline, &workflows).ok_or_else(|| ReadError::Unreadable { why: error::unreadable() })
     }
@@ -147,8 +147,8 @@ impl Pipelines {
     }
 
     /// A pipeline that was there before.
-    pub(super) async fn followed(&self, project: &Project, id: Uuid) -> Result<Value, ReadError> {
-        self.pipeline(project, id, Lane::Poll).await.map_err(|error| gone(project, error))
+    pub(super) async fn followed(&self, project: &Project, id: Uuid, lane: Lane) -> Result<Value, ReadError> {
+        self.pipeline(project, id, lane).await.map_err(|error| gone(project, error))
     }
 
     /// The workflows of a pipeline, reruns included.

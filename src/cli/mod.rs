@@ -3,6 +3,7 @@
 pub mod audit;
 mod console;
 mod operate;
+mod policy;
 pub mod run;
 
 use std::collections::HashSet;
@@ -40,6 +41,9 @@ enum Subcommands {
     Permission(operate::Args),
     /// The registered repositories: `slipway repo list`, and the other commands of `/repo`, with an owner's rights
     Repo(operate::Args),
+    /// A guild's repositories, environments and rules as a file
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Ask the audit log, or prove that it was not changed
     #[command(subcommand)]
     Audit(Audit),
@@ -128,6 +132,7 @@ async fn run(cli: Cli, variables: &Variables) -> Result<Exit, Complaint> {
         }
         Subcommands::Permission(args) => operate::run("permission", args, variables).await,
         Subcommands::Repo(args) => operate::run("repo", args, variables).await,
+        Subcommands::Policy(command) => policy::run(command, variables).await,
         Subcommands::Audit(command) => audit(command, variables).await,
         Subcommands::Commands => {
             io::stdout().write_all(command::docs::markdown().as_bytes())?;
@@ -177,4 +182,10 @@ fn tell_wrong(wrong: &[Wrong]) -> Complaint {
 /// The suffixes of `CIRCLE_API_PROJECT_TOKEN_…` that are set.
 fn token_names(access: &crate::circleci::Access) -> HashSet<String> {
     access.project_tokens.keys().cloned().collect()
+}
+
+/// Whoever reads may have seen enough.
+fn print(text: &str) -> Result<(), Complaint> {
+    let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) })
 }

@@ -1,13 +1,12 @@
 //! `slipway permission …` and `slipway repo …`: commands of the table for the operator, with an owner's rights, beside a running
 //! bot or without one. Knows no command by name but what it lists as JSON.
 
-use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
-use super::{Complaint, Exit, open_existing, tell_wrong, token_names};
+use super::{Complaint, Exit, open_existing, print, tell_wrong, token_names};
 use crate::actor::{Actor, Caller};
 use crate::app::{App, Chat, Request, Seen, Unseen, Visibility};
 use crate::circleci::{Access, CircleCi, Patience};
@@ -201,10 +200,4 @@ fn as_object(rule: &Rule, guild: GuildId) -> serde_json::Value {
         "environment": rule.scope.environment.as_str(), "expires_at": rule.expires_at.map(|at| at.to_string()),
         "reason": rule.reason, "made_by": rule.made_by, "made_by_name": rule.made_by_name, "made_at": rule.made_at.to_string(),
     })
-}
-
-/// Whoever reads may have seen enough.
-fn print(text: &str) -> Result<(), Complaint> {
-    let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
-    written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) })
 }

@@ -11,14 +11,9 @@ use crate::permission::{Action, Pattern};
 use crate::refusal::Refusal;
 use crate::reply::{self, Piece, Reply, Text, Tone};
 use crate::repo::declared::ParameterType;
-use crate::repo::environment::TriggerKind;
+use crate::repo::environment::{self, APPROVALS_MAX, TriggerKind};
 use crate::repo::service::unknown_environment;
 use crate::repo::{Declared, Environment, EnvironmentChange, EnvironmentName, RepoName};
-
-/// The longest name of a pipeline definition in characters.
-const DEFINITION_CHARS_MAX: usize = 100;
-/// The most approvals that can be asked for.
-const APPROVALS_MAX: u8 = 10;
 
 const REPO: OptionSpec = OptionSpec::required("repo", Kind::Completed(Completes::Repo), "The repository: org/repo");
 const NAME: OptionSpec = OptionSpec::required("name", Kind::Completed(Completes::Environment), "The environment");
@@ -160,7 +155,7 @@ impl Set {
                 name: arguments.required("name")?,
                 kind: arguments.optional("trigger")?,
                 job: arguments.optional("job")?,
-                definition: arguments.optional_with("definition", definition)?,
+                definition: arguments.optional_with("definition", environment::definition)?,
                 template: arguments.optional("parameters")?,
                 confirm: arguments.flag("confirm")?,
                 branches: arguments.optional("branches")?,
@@ -247,17 +242,6 @@ fn declared(parameter: &Declared) -> Text {
         text = text.plain(", else ").code(default);
     }
     if parameter.required && parameter.default.is_none() { text.plain(", required") } else { text }
-}
-
-fn definition(text: &str) -> Result<String, Invalid> {
-    if text.chars().count() > DEFINITION_CHARS_MAX || text.contains(char::is_control) {
-        return Err(Invalid::new(
-            "definition",
-            "A pipeline definition's name has at most 100 characters, none of them a control character.",
-            "deploy",
-        ));
-    }
-    Ok(text.trim().to_owned())
 }
 
 #[derive(Debug)]

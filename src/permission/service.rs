@@ -216,6 +216,11 @@ impl Permissions {
         Ok(named.count())
     }
 
+    /// Whether there is anybody who stands above the rules in a chat.
+    pub fn has_owners(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
     /// Whether `actor` has an owner's rights.
     pub fn is_owner(&self, actor: &Actor) -> bool {
         is_owner(actor, &self.owners)
@@ -332,7 +337,8 @@ impl Permissions {
         }))
     }
 
-    fn entry(&self, caller: &Caller, action: audit::Action, rule: &Rule) -> Entry {
+    /// The audit entry of a rule that is made or revoked.
+    pub fn entry(&self, caller: &Caller, action: audit::Action, rule: &Rule) -> Entry {
         let (kind, id) = match rule.subject {
             subject if subject == Subject::everyone(caller.guild) => ("everyone", caller.guild.to_string()),
             Subject::User(id) => ("user", id.to_string()),

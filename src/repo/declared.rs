@@ -26,6 +26,7 @@ vocabulary! {
 
 /// A declared parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Declared {
     /// Its name.
     pub name: String,
@@ -70,6 +71,16 @@ impl Declared {
             declared.value(default).map_err(|invalid| refuse("default", default, invalid))?;
         }
         Ok(declared)
+    }
+
+    /// Refuses what could not be declared: one that was read from somewhere else than a command.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let kind = self.kind.parse().map_err(|invalid| Refusal::Invalid {
+            option: "type".to_owned(),
+            given: self.kind.clone(),
+            invalid,
+        })?;
+        Self::new(&self.name, kind, self.values.clone(), self.default.clone(), self.required).map(drop)
     }
 
     /// A given text as its value, or why it isn't one.

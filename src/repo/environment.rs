@@ -12,6 +12,10 @@ use crate::vocabulary::vocabulary;
 
 /// The longest environment name in characters.
 const NAME_CHARS_MAX: usize = 50;
+/// The longest name of a pipeline definition in characters.
+const DEFINITION_CHARS_MAX: usize = 100;
+/// The most approvals that can be asked for.
+pub const APPROVALS_MAX: u8 = 10;
 
 /// The name of an environment, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,4 +175,16 @@ impl Environment {
     pub fn pins_revisions(&self) -> bool {
         !matches!(self.trigger, Trigger::Pipeline { .. }) || self.template.carries("revision")
     }
+}
+
+/// A pipeline definition's name or id.
+pub fn definition(text: &str) -> Result<String, Invalid> {
+    if text.chars().count() > DEFINITION_CHARS_MAX || text.contains(char::is_control) {
+        return Err(Invalid::new(
+            "definition",
+            "A pipeline definition's name has at most 100 characters, none of them a control character.",
+            "deploy",
+        ));
+    }
+    Ok(text.trim().to_owned())
 }

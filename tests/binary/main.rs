@@ -10,6 +10,7 @@ mod support;
 mod command_line;
 mod kill;
 mod kill_points;
+mod policy;
 mod secrets;
 mod start;
 mod stop;

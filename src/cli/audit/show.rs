@@ -121,14 +121,18 @@ fn one(text: Option<&String>) -> Vec<String> {
     text.cloned().into_iter().collect()
 }
 
-/// The reason that was given; beneath it why it was refused, where that is another, and that it was only looked at.
+/// The reason that was given; beneath it why it was refused, what was said of the end or what CircleCI answered, where that is
+/// another text, and that it was only looked at.
 fn reason(row: &Row) -> Vec<String> {
     let detail: serde_json::Value =
         row.detail.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let why = detail["why"].as_str().filter(|why| Some(*why) != row.reason.as_deref());
-    let why = why.map(|why| format!("refused: {why}"));
+    let beneath =
+        [("why", "refused: "), ("said", ""), ("answered", "answered: ")].into_iter().filter_map(|(key, before)| {
+            let text = detail[key].as_str().filter(|text| Some(*text) != row.reason.as_deref())?;
+            Some(format!("{before}{text}"))
+        });
     let dry = (detail["dry_run"] == true).then(|| "a dry run".to_owned());
-    row.reason.clone().into_iter().chain(why).chain(dry).collect()
+    row.reason.clone().into_iter().chain(beneath).chain(dry).collect()
 }
 
 fn deploy(row: &Row) -> Option<String> {

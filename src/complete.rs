@@ -1,4 +1,4 @@
-//! What completes an option while it is typed: only what the person may see, ranked, within the chat's deadline even when
+//! What completes an option while it is typed: only what the person may act on, or see where they only look, ranked, within the chat's deadline even when
 //! CircleCI is slow or down.
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +16,7 @@ use crate::command::{self, Arguments, Completes, Kind};
 use crate::deploy::Deploy;
 use crate::deploy::history::Purpose;
 use crate::deploy::plan::meant;
+use crate::permission::Action;
 use crate::refusal::Refusal;
 use crate::repo::{EnvironmentName, RepoName, Revision, declared};
 use crate::text;
@@ -83,11 +84,28 @@ async fn candidates(
 ) -> Result<Vec<Choice>, Refusal> {
     let repo = || arguments.text("repo").and_then(|name| name.parse::<RepoName>().ok());
     let plain: Vec<String> = match completes {
-        Completes::Repo => app.repos.list(caller).await?.into_iter().map(|repo| repo.name.to_string()).collect(),
+        Completes::Repo => match acts(path) {
+            None => app.repos.list(caller).await?.into_iter().map(|repo| repo.name.to_string()).collect(),
+            Some(action) => {
+                let places = app.repos.standings(caller, &[action]).await?;
+                places.iter().filter(|place| !place.actions.is_empty()).map(|place| place.repo.to_string()).collect()
+            }
+        },
         Completes::Environment => {
-            let Some(name) = repo() else { return Ok(vec![]) };
-            let (_, environments) = app.repos.show(caller, &name).await?;
-            environments.into_iter().map(|environment| environment.name.to_string()).collect()
+            let name = repo().or_else(|| arguments.text("name").and_then(|name| name.parse().ok()));
+            let Some(name) = name else { return Ok(vec![]) };
+            match acts(path) {
+                None => {
+                    let (_, environments) = app.repos.show(caller, &name).await?;
+                    environments.into_iter().map(|environment| environment.name.to_string()).collect()
+                }
+                Some(action) => {
+                    let places = app.repos.standings(caller, &[action]).await?;
+                    let here =
+                        places.iter().filter(|place| place.repo.key() == name.key() && !place.actions.is_empty());
+                    here.map(|place| place.environment.to_string()).collect()
+                }
+            }
         }
         Completes::Branch => {
             let Some(name) = repo() else { return Ok(vec![]) };
@@ -122,6 +140,16 @@ async fn candidates(
         }
     };
     Ok(plain.into_iter().map(Choice::of).collect())
+}
+
+/// What somebody does to a place that they name in a command; nothing where they only look, or write a pattern.
+fn acts(path: &[String]) -> Option<Action> {
+    match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["deploy"] => Some(Action::Deploy),
+        ["rollback"] => Some(Action::Rollback),
+        ["repo", "edit" | "remove"] | ["environment", "set" | "parameter" | "remove"] => Some(Action::Admin),
+        _ => None,
+    }
 }
 
 /// What a command wants a deploy for.

@@ -27,20 +27,48 @@ fn deploy() -> CommandCall {
     CommandCall::new("deploy")
 }
 
+fn list() -> CommandCall {
+    CommandCall::new("deploys").sub("list")
+}
+
 #[tokio::test]
 async fn repositories_that_the_person_may_see() {
     let stage = Stage::start().await;
     for name in ["acme/api", "acme/website", "other/web"] {
         stage.root().adds_repo(name).await;
     }
-    assert_eq!(offered(&stage, &stage.bob(), deploy().typing("repo", "ACME/W")).await, ["acme/web", "acme/website"]);
-    assert_eq!(offered(&stage, &stage.bob(), deploy().typing("repo", "")).await.len(), 4);
+    assert_eq!(offered(&stage, &stage.bob(), list().typing("repo", "ACME/W")).await, ["acme/web", "acme/website"]);
+    assert_eq!(offered(&stage, &stage.bob(), list().typing("repo", "")).await.len(), 4);
 
     let hide = CommandCall::new("permission").sub("grant").mentionable("who", stage.discord.guild_id());
     stage.root().grants(hide.string("action", "view").string("effect", "deny").string("repo", "other/*")).await;
-    assert_eq!(offered(&stage, &stage.bob(), deploy().typing("repo", "web")).await, ["acme/web", "acme/website"]);
+    assert_eq!(offered(&stage, &stage.bob(), list().typing("repo", "web")).await, ["acme/web", "acme/website"]);
     let branch = deploy().string("repo", "other/web").typing("branch", "");
     assert_eq!(offered(&stage, &stage.bob(), branch).await, [""; 0]);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn only_places_where_the_person_may_do_what_the_command_does() {
+    let stage = Stage::start().await;
+    let set = CommandCall::new("environment").sub("set").string("repo", "acme/web").string("name", "staging");
+    stage.root().hears(set).await;
+    stage.root().adds_repo("acme/api").await;
+    let bob = stage.bob();
+    let grant = |action: &str| {
+        let call = CommandCall::new("permission").sub("grant").mentionable("who", bob.id).string("action", action);
+        call.string("repo", "acme/web").string("environment", "staging")
+    };
+    assert_eq!(offered(&stage, &bob, deploy().typing("repo", "")).await, [""; 0]);
+    stage.root().grants(grant("deploy")).await;
+    assert_eq!(offered(&stage, &bob, deploy().typing("repo", "")).await, ["acme/web"]);
+    let environment = |name: &str| CommandCall::new(name).string("repo", "acme/web").typing("environment", "");
+    let to_deploy = deploy().string("repo", "acme/web").string("branch", "main").typing("environment", "");
+    assert_eq!(offered(&stage, &bob, to_deploy).await, ["staging"]);
+    assert_eq!(offered(&stage, &bob, environment("rollback")).await, [""; 0]);
+    // What was not offered is asked for all the same.
+    let refused = bob.deploys("acme/api", "main").await.answer().await;
+    assert!(refused.text().contains("Not permitted"), "{}", refused.text());
     stage.finish().await;
 }
 
@@ -88,8 +116,9 @@ async fn in_time_when_circleci_hangs_or_fails() {
 #[tokio::test]
 async fn environments_rules_and_commands() {
     let stage = Stage::start().await;
-    let environment = deploy().string("repo", "acme/web").string("branch", "main").typing("environment", "");
-    assert_eq!(offered(&stage, &stage.bob(), environment).await, ["production"]);
+    let environment = || deploy().string("repo", "acme/web").string("branch", "main").typing("environment", "");
+    assert_eq!(offered(&stage, &stage.alice(), environment()).await, ["production"]);
+    assert_eq!(offered(&stage, &stage.bob(), environment()).await, [""; 0]);
     let rule = || CommandCall::new("permission").sub("revoke").typing("id", "");
     assert_eq!(offered(&stage, &stage.root(), rule()).await, ["#1", "#2"]);
     assert_eq!(offered(&stage, &stage.bob(), rule()).await, ["#1"]);
@@ -105,10 +134,10 @@ async fn at_most_25_and_hostile_typing_does_no_harm() {
     for number in 0..26 {
         stage.root().adds_repo(&format!("acme/number-{number}")).await;
     }
-    assert_eq!(offered(&stage, &stage.bob(), deploy().typing("repo", "number")).await.len(), 25);
+    assert_eq!(offered(&stage, &stage.root(), deploy().typing("repo", "number")).await.len(), 25);
     let long = "x".repeat(5_000);
     for typed in ["@everyone", "../../me", "' OR 1=1 --", "%", "_", "\u{1b}[31m", long.as_str()] {
-        assert_eq!(offered(&stage, &stage.bob(), deploy().typing("repo", typed)).await, [""; 0]);
+        assert_eq!(offered(&stage, &stage.root(), deploy().typing("repo", typed)).await, [""; 0]);
         let branch = deploy().string("repo", typed).typing("branch", typed);
         assert_eq!(offered(&stage, &stage.bob(), branch).await, [""; 0]);
     }

@@ -3,7 +3,7 @@
 use super::{Arguments, Command, CommandSpec, Leaf, Needs, Private, Shape};
 use crate::actor::Caller;
 use crate::app::App;
-use crate::permission::{Branches, Held, Pattern};
+use crate::permission::{Action, Branches, Held, Pattern};
 use crate::refusal::Refusal;
 use crate::reply::{self, Reply, Text, Tone};
 use crate::repo::standing::Standing;
@@ -39,7 +39,7 @@ impl Whoami {
             let body = "You have an owner's rights (`SLIPWAY_OWNERS`): you may do everything, whatever rules say, except approve your own deploy.";
             return Ok(reply.body(Text::default().sentence(body)));
         }
-        let standings = app.repos.standings(caller).await?;
+        let standings = app.repos.standings(caller, Action::ALL).await?;
         if standings.is_empty() {
             let body = "There is no repository here that you may see. `/permission check` tells why for one; whoever administers Slipway here can grant more.";
             return Ok(reply.body(Text::default().sentence(body)));

@@ -189,7 +189,7 @@ pub async fn place(
            JOIN environment ON environment.guild_id = repo.guild_id AND environment.repo_key = repo.repo_key
            LEFT JOIN rule ON rule.guild_id = repo.guild_id AND rule.revoked_at IS NULL AND {}
           WHERE repo.guild_id = $1 AND repo.repo_key = $2 AND environment.name = $3
-          ORDER BY rule.number",
+          ORDER BY +rule.number",
         environment_columns!(),
         about(actor, 4)
     );

@@ -89,11 +89,18 @@ impl Pattern {
         }
     }
 
-    /// Whether everything that `inner` matches is matched by this one too. Where that can't be said within reason it is `false`.
+    /// Whether everything that `inner` matches is matched by this one too. Where that can't be said within reason, or this is
+    /// everything under another name, it is `false`.
     pub fn covers(&self, inner: &Pattern, case: Case) -> bool {
         match (&self.matcher, &inner.matcher) {
             (Matcher::Any, _) => true,
+            // A decision asks this of many rules. What is written otherwise and matches everything all the same isn't recognized.
+            (_, Matcher::Any) => false,
             (_, Matcher::Literal(literal)) => self.matches(literal, case),
+            (Matcher::Begins(outer), Matcher::Begins(inner)) => match case {
+                Case::Kept => inner.starts_with(outer),
+                Case::Ignored => begins_loosely(inner, outer),
+            },
             _ if self.text == inner.text => true,
             _ => containment::is_inside(&inner.expression(case), &self.expression(case)).unwrap_or(false),
         }

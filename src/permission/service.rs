@@ -77,27 +77,25 @@ impl Permissions {
         action: Action,
         ask: Ask<'_>,
     ) -> Result<(), Refusal> {
-        let own = store::rules_for(&mut **reader, caller.guild, &caller.actor, action, self.clock.now()).await?;
+        let own = self.rules_for(reader, caller, &caller.actor, action).await?;
         if self.allows(&own, caller, action, ask) {
             return Ok(());
         }
-        // The rules about others say whom to ask.
-        self.judge(&self.rules_about(reader, caller.guild, action).await?, caller, action, ask)
+        // Who administers says whom to ask.
+        let admins = store::rules_about(&mut **reader, caller.guild, Action::Admin, self.clock.now()).await?;
+        self.judge(&own, &admins, caller, action, ask)
     }
 
     /// The same inside the transaction of the act that it guards, so that no rule changes between the two.
     pub async fn require_in(&self, tx: &mut Tx, caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
         self.ensure_guild(tx, caller.guild).await?;
         let now = self.clock.now();
-        if self.allows(
-            &store::rules_for(&mut **tx, caller.guild, &caller.actor, action, now).await?,
-            caller,
-            action,
-            ask,
-        ) {
+        let own = store::rules_for(&mut **tx, caller.guild, &caller.actor, action, now).await?;
+        if self.allows(&own, caller, action, ask) {
             return Ok(());
         }
-        self.judge(&store::rules_about(&mut **tx, caller.guild, action, now).await?, caller, action, ask)
+        let admins = store::rules_about(&mut **tx, caller.guild, Action::Admin, now).await?;
+        self.judge(&own, &admins, caller, action, ask)
     }
 
     /// What `person` may do and which rules say so. About anybody but oneself that is for who administers what is asked for.
@@ -112,7 +110,7 @@ impl Permissions {
         if person.id != caller.actor.id {
             self.require(&mut reader, caller, Action::Admin, ask).await?;
         }
-        let mut rules = self.rules_about(&mut reader, caller.guild, action).await?;
+        let mut rules = self.rules_for(&mut reader, caller, person, action).await?;
         let decision = decide(&rules, &self.owners, person, caller.guild, action, ask, self.clock.now());
         rules.retain(|rule| decision.rules().contains(&rule.id));
         Ok((decision, rules))
@@ -126,7 +124,7 @@ impl Permissions {
         items: Vec<T>,
         ask: impl Fn(&T) -> Ask<'_>,
     ) -> Result<Vec<T>, DbError> {
-        let rules = self.rules_about(&mut self.db.reader().await?, caller.guild, action).await?;
+        let rules = self.rules_for(&mut self.db.reader().await?, caller, &caller.actor, action).await?;
         let now = self.clock.now();
         let may =
             |item: &T| decide(&rules, &self.owners, &caller.actor, caller.guild, action, ask(item), now).is_allowed();
@@ -168,7 +166,7 @@ impl Permissions {
         let may_see = |rule: &&Rule| may_see(&administers, caller, rule);
         let Some(rule) = rules.iter().filter(|rule| rule.id == id).find(may_see) else {
             // Who may not see a rule isn't told whether there is one.
-            self.judge(&rules, caller, Action::Admin, Ask::default())?;
+            self.judge(&rules, &rules, caller, Action::Admin, Ask::default())?;
             return Err(Refusal::conflict(
                 format!("There is no rule `{id}`, or it is revoked already."),
                 "`/permission list` shows the rules there are.",
@@ -226,10 +224,13 @@ impl Permissions {
         is_owner(actor, &self.owners)
     }
 
-    /// Everything that `caller` holds in their guild.
-    pub async fn holdings(&self, caller: &Caller) -> Result<Holdings, DbError> {
-        let mut rules = self.rules(caller.guild).await?;
-        rules.retain(|rule| rule.subject.means(&caller.actor, caller.guild));
+    /// What `caller` holds of `actions` in their guild.
+    pub async fn holdings(&self, caller: &Caller, actions: &[Action]) -> Result<Holdings, DbError> {
+        let mut reader = self.db.reader().await?;
+        let mut rules = Vec::new();
+        for action in actions {
+            rules.extend(self.rules_for(&mut reader, caller, &caller.actor, *action).await?);
+        }
         Ok(Holdings { rules, caller: caller.clone(), owners: Arc::clone(&self.owners), now: self.clock.now() })
     }
 
@@ -261,9 +262,16 @@ impl Permissions {
         self.or_starting_rule(&mut reader, guild, rules).await
     }
 
-    async fn rules_about(&self, reader: &mut Reader, guild: GuildId, action: Action) -> Result<Vec<Rule>, DbError> {
-        let rules = store::rules_about(&mut **reader, guild, action, self.clock.now()).await?;
-        self.or_starting_rule(reader, guild, rules).await
+    /// The rules about `action` for `person`, in the caller's guild.
+    async fn rules_for(
+        &self,
+        reader: &mut Reader,
+        caller: &Caller,
+        person: &Actor,
+        action: Action,
+    ) -> Result<Vec<Rule>, DbError> {
+        let rules = store::rules_for(&mut **reader, caller.guild, person, action, self.clock.now()).await?;
+        self.or_starting_rule(reader, caller.guild, rules).await
     }
 
     /// A guild that has never acted has no row yet, and stands as if it had just begun.
@@ -284,7 +292,15 @@ impl Permissions {
         decide(rules, &self.owners, &caller.actor, caller.guild, action, ask, self.clock.now()).is_allowed()
     }
 
-    fn judge(&self, rules: &[Rule], caller: &Caller, action: Action, ask: Ask<'_>) -> Result<(), Refusal> {
+    /// What the rules about `caller` decide, with whom to ask by the rules about administration.
+    fn judge(
+        &self,
+        rules: &[Rule],
+        admins: &[Rule],
+        caller: &Caller,
+        action: Action,
+        ask: Ask<'_>,
+    ) -> Result<(), Refusal> {
         let now = self.clock.now();
         let decision = decide(rules, &self.owners, &caller.actor, caller.guild, action, ask, now);
         if decision.is_allowed() {
@@ -296,20 +312,22 @@ impl Permissions {
             action,
             place: place.into_iter().filter_map(|(what, name)| Some((what, name?.to_owned()))).collect(),
             because: decision.because,
-            grantors: who_can_grant(rules, &self.owners, ask, now),
+            grantors: who_can_grant(admins, &self.owners, ask, now),
         }))
     }
 
     /// Refuses a rule that gives more than `caller` holds: outside of what they administer, an action that they don't hold there
     /// themselves, or for longer than they hold it. So nobody can give themselves anything, either.
     async fn require_may_give(&self, tx: &mut Tx, caller: &Caller, grant: &Grant) -> Result<(), Refusal> {
-        let rules = store::rules_about(&mut **tx, caller.guild, grant.action, self.clock.now()).await?;
-        self.require_admin_over(&rules, caller, &grant.scope)?;
+        let now = self.clock.now();
+        let admins = store::rules_about(&mut **tx, caller.guild, Action::Admin, now).await?;
+        self.require_admin_over(&admins, caller, &grant.scope)?;
         if grant.effect == Effect::Deny {
             return Ok(());
         }
-        let held = self.holding(&rules, caller, grant.action).over(&grant.scope);
-        let administered = self.holding(&rules, caller, Action::Admin).over(&grant.scope);
+        let own = store::rules_for(&mut **tx, caller.guild, &caller.actor, grant.action, now).await?;
+        let held = self.holding(&own, caller, grant.action).over(&grant.scope);
+        let administered = self.holding(&admins, caller, Action::Admin).over(&grant.scope);
         match held.min(administered) {
             Held::No => Err(not_theirs_to_give(grant)),
             Held::Until(end) if Held::from(grant.expires_at) > Held::Until(end) => Err(Refusal::conflict(

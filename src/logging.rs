@@ -68,9 +68,11 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let text = scrub(&String::from_utf8_lossy(&self.bytes), &self.secrets);
-        // A log that can't be written can't be complained about either.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let mut text = scrub(&String::from_utf8_lossy(&self.bytes), &self.secrets);
+        text.push('\n');
+        // At once, so that it stays whole beside what others write there. A log that can't be written can't be complained about
+        // either.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
@@ -79,13 +81,19 @@ impl Drop for Line {
 fn scrub(text: &str, secrets: &[String]) -> String {
     let mut line = crate::text::one_line(text.trim_end_matches('\n')).into_owned();
     for secret in secrets {
-        line = line.replace(secret.as_str(), REDACTED);
+        if line.contains(secret.as_str()) {
+            line = line.replace(secret.as_str(), REDACTED);
+        }
     }
     for (before, end) in [("\"token\":\"", '"'), ("\\\"token\\\":\\\"", '\\'), ("token: \"", '"')] {
-        line = scrub_between(&line, before, |c| c == end);
+        if line.contains(before) {
+            line = scrub_between(&line, before, |c| c == end);
+        }
     }
     for before in ["/webhooks/", "/interactions/"] {
-        line = scrub_second_segment(&line, before);
+        if line.contains(before) {
+            line = scrub_second_segment(&line, before);
+        }
     }
     line
 }

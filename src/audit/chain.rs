@@ -143,7 +143,7 @@ struct Hashed<'a> {
 impl Row {
     /// The canonical JSON that follows the salt in what the seal is taken over.
     pub fn sealed_json(&self) -> String {
-        canonical(&Sealed {
+        plain(&Sealed {
             actor_name: self.actor_name.as_deref(),
             detail: self.detail.as_deref(),
             reason: self.reason.as_deref(),
@@ -152,7 +152,8 @@ impl Row {
 
     /// The canonical JSON that follows `prev_hash` in what the hash is taken over.
     pub fn hashed_json(&self) -> String {
-        canonical(&Hashed {
+        let write = if self.has_exact_numbers() { plain::<Hashed<'_>> } else { canonical };
+        write(&Hashed {
             action: &self.action,
             actor_id: self.actor_id.as_deref(),
             at: self.at,
@@ -191,8 +192,13 @@ impl Row {
     }
 }
 
+/// The same as [`canonical`], sooner: for texts and exact integers under names that stand in their order, which these two are.
+fn plain<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("texts and integers are JSON")
+}
+
 /// RFC 8785 canonical JSON.
-fn canonical(value: &impl Serialize) -> String {
+fn canonical<T: Serialize>(value: &T) -> String {
     serde_json_canonicalizer::to_string(value).expect("texts, integers and finite numbers have a canonical form")
 }
 
@@ -403,6 +409,19 @@ mod tests {
         let rounded = Row { hash: rounded.expected_hash(), ..rounded };
         assert_eq!(Row { at: 1 << 53, ..rounded.clone() }.expected_hash(), rounded.hash);
         assert_eq!(faults(&[rounded]), [(1, Fault::Hash)]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_hashed_is_canonical(text in ".*", number in -(1i64 << 60)..(1i64 << 60), small in -9_000i64..9_000) {
+            let row = Row {
+                seq: small, at: number, actor_name: Some(text.clone()), detail: Some(text.clone()), reason: None,
+                repo: Some(text.clone()), branch: Some(text), channel_id: Some(number), ..chain(1).remove(0)
+            };
+            let again = |json: &str| canonical(&serde_json::from_str::<serde_json::Value>(json).unwrap());
+            proptest::prop_assert_eq!(again(&row.sealed_json()), row.sealed_json());
+            proptest::prop_assert_eq!(again(&row.hashed_json()), row.hashed_json());
+        }
     }
 
     #[test]

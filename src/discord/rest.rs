@@ -147,7 +147,7 @@ impl Rest {
             .body(body)
             .token(token);
         let answer = self.inner.call_back(&call, deadline).await?;
-        Ok(answer.json().as_ref().map(CallbackAnswer::read).unwrap_or_default())
+        Ok(CallbackAnswer::read(answer.body.as_deref().unwrap_or_default()))
     }
 
     /// Edits an interaction's first answer, within the token's 15 minutes.
@@ -247,7 +247,7 @@ impl Rest {
     async fn post(&self, call: Call<'_>, message: Value, deadline: Instant) -> Result<Posted, RestError> {
         let call = call.body(json_bytes(&message)?);
         let answer = self.inner.call(&call, deadline).await?;
-        Ok(answer.json().as_ref().map(Posted::read).unwrap_or_default())
+        Ok(Posted::read(answer.body.as_deref().unwrap_or_default()))
     }
 
     async fn read<T: DeserializeOwned>(&self, call: &Call<'_>, patience: Duration) -> Result<T, RestError> {

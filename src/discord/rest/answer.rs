@@ -4,6 +4,7 @@
 use std::num::NonZeroU64;
 
 use reqwest::StatusCode;
+use serde::Deserialize;
 use serde_json::Value;
 use serenity::model::id::{ChannelId, MessageId};
 
@@ -71,21 +72,51 @@ impl Answer {
 
 impl CallbackAnswer {
     /// Reads the answer to a callback with `with_response`.
-    pub(super) fn read(body: &Value) -> Self {
-        let interaction = &body["interaction"];
-        let message = &body["resource"]["message"];
+    pub(super) fn read(body: &[u8]) -> Self {
+        let Callback { interaction, resource } = serde_json::from_slice(body).unwrap_or_default();
+        let interaction = interaction.unwrap_or_default();
+        let message = resource.and_then(|resource| resource.message).unwrap_or_default();
         Self {
-            message: id(&interaction["response_message_id"]).or_else(|| id(&message["id"])),
-            channel: id(&message["channel_id"]).or_else(|| id(&interaction["channel_id"])),
+            message: id(&interaction.response_message_id).or_else(|| id(&message.id)),
+            channel: id(&message.channel_id).or_else(|| id(&interaction.channel_id)),
         }
     }
 }
 
 impl Posted {
     /// Reads a message object.
-    pub(super) fn read(body: &Value) -> Self {
-        Self { message: id(&body["id"]), channel: id(&body["channel_id"]) }
+    pub(super) fn read(body: &[u8]) -> Self {
+        let message: Message = serde_json::from_slice(body).unwrap_or_default();
+        Self { message: id(&message.id), channel: id(&message.channel_id) }
     }
+}
+
+/// Of the answer to a callback, what tells where the message is: whole messages are long, and nothing else of them is used.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Callback {
+    interaction: Option<Interaction>,
+    resource: Option<Resource>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Interaction {
+    response_message_id: Value,
+    channel_id: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resource {
+    message: Option<Message>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Message {
+    id: Value,
+    channel_id: Value,
 }
 
 fn id<Id: From<NonZeroU64>>(value: &Value) -> Option<Id> {
@@ -152,8 +183,11 @@ mod tests {
     #[test]
     fn ids_of_odd_answers_are_not_told() {
         for body in [json!({}), json!([]), json!({ "id": 7 }), json!({ "id": "0" })] {
+            let body = body.to_string().into_bytes();
             assert_eq!(Posted::read(&body), Posted::default());
             assert_eq!(CallbackAnswer::read(&body), CallbackAnswer::default());
         }
+        let odd = br#"{ "interaction": { "channel_id": "7", "response_message_id": null }, "resource": null }"#;
+        assert_eq!(CallbackAnswer::read(odd).channel, Some(ChannelId::new(7)), "what is odd hides nothing else");
     }
 }

@@ -211,7 +211,7 @@ impl App {
         let entry = Entry::new(GuildId::PROCESS, self.clock.now(), &slipway, action, Outcome::Allowed)
             .detail(serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
         audit::append(&mut tx, &entry).await?;
-        tx.commit().await.map_err(DbError::from)
+        tx.commit().await
     }
 
     /// Remembers the day on which API v1.1's triggers end whenever CircleCI names it; runs until Slipway stops.
@@ -327,7 +327,7 @@ impl App {
             ..Entry::new(*guild, self.clock.now(), actor, action, outcome)
         };
         audit::append(&mut tx, &entry).await?;
-        tx.commit().await.map_err(DbError::from)
+        tx.commit().await
     }
 
     /// What a refused request was about beyond what it named: whoever reads the log may know, though the asker may not.

@@ -50,5 +50,5 @@ impl Remembered {
 async fn keep(db: &Db, day: Timestamp) -> Result<(), DbError> {
     let mut tx = db.begin().await?;
     store::write(&mut *tx, store::V1_TRIGGERS_END, day).await?;
-    tx.commit().await.map_err(DbError::from)
+    tx.commit().await
 }

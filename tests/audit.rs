@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use slipway::actor::{Actor, ActorId};
 use slipway::audit::chain::{SALT_BYTES, link};
-use slipway::audit::{self, Action, Appended, Checked, Entry, Fault, Head, Outcome};
+use slipway::audit::{self, Action, Checked, Entry, Fault, Head, Outcome};
 use slipway::db::Db;
 use slipway::id::{ChannelId, DeployId, GuildId, UserId};
 use slipway::time::Timestamp;
@@ -68,7 +68,7 @@ impl Log {
         log
     }
 
-    async fn append(&self, entry: &Entry) -> Appended {
+    async fn append(&self, entry: &Entry) -> Head {
         let mut tx = self.db.begin().await.unwrap();
         let appended = audit::append(&mut tx, entry).await.unwrap();
         tx.commit().await.unwrap();

@@ -15,5 +15,5 @@ pub use chain::{Broken, Fault, Head, Row};
 pub use entry::{Action, Entry, Outcome};
 pub use query::{BadQuery, Query};
 pub use search::Newest;
-pub use store::{Appended, append, page};
+pub use store::{append, append_after, page};
 pub use verify::{Checked, verify};

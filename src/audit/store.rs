@@ -13,26 +13,41 @@ use crate::db::{DbError, Tx};
 use crate::id::GuildId;
 use crate::time::Timestamp;
 
-/// Where an entry came to stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appended {
-    /// Its number in its guild.
-    pub seq: i64,
-    /// Its hash: the head of the chain now.
-    pub hash: String,
+/// The columns `newest_seq` and `newest_hash`: the newest entry of a guild's chain, for statements that come before an entry in
+/// the same transaction. It must be the transaction's last word about it.
+macro_rules! newest_columns {
+    ($guild:literal) => {
+        concat!(
+            "(SELECT seq FROM audit_log WHERE audit_log.guild_id = ",
+            $guild,
+            " ORDER BY seq DESC LIMIT 1) AS newest_seq, (SELECT hash FROM audit_log WHERE audit_log.guild_id = ",
+            $guild,
+            " ORDER BY seq DESC LIMIT 1) AS newest_hash"
+        )
+    };
+}
+
+pub(crate) use newest_columns;
+
+/// The newest entry of a chain, as `newest_columns` tells it.
+pub fn newest(seq: Option<i64>, hash: Option<String>) -> Head {
+    seq.zip(hash).map_or_else(Head::beginning, |(seq, hash)| Head { seq, hash })
 }
 
 /// Appends `entry` to the chain of its guild, in the transaction of the act that it describes. The transaction holds the
 /// write lock, so no other entry can come between: a chain never forks.
-pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<Appended, DbError> {
-    let newest = sqlx::query("SELECT seq, hash FROM audit_log WHERE guild_id = $1 ORDER BY seq DESC LIMIT 1")
-        .bind(entry.guild.row())
-        .fetch_optional(&mut **tx)
-        .await?;
-    let newest = match newest {
-        Some(row) => Head { seq: row.try_get("seq")?, hash: row.try_get("hash")? },
-        None => Head::beginning(),
-    };
+pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<Head, DbError> {
+    let newest: Option<(i64, String)> =
+        sqlx::query_as("SELECT seq, hash FROM audit_log WHERE guild_id = $1 ORDER BY seq DESC LIMIT 1")
+            .bind(entry.guild.row())
+            .fetch_optional(&mut **tx)
+            .await?;
+    let newest = newest.map_or_else(Head::beginning, |(seq, hash)| Head { seq, hash });
+    append_after(tx, newest, entry).await
+}
+
+/// The same where the transaction has told already which entry is the newest one.
+pub async fn append_after(tx: &mut Tx, newest: Head, entry: &Entry) -> Result<Head, DbError> {
     let row = chain::link(entry, &newest, rand::random::<[u8; SALT_BYTES]>());
     sqlx::query(
         "INSERT INTO audit_log
@@ -62,7 +77,7 @@ pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<Appended, DbError> {
     .bind(row.hash.clone())
     .execute(&mut **tx)
     .await?;
-    Ok(Appended { seq: row.seq, hash: row.hash })
+    Ok(Head { seq: row.seq, hash: row.hash })
 }
 
 /// The guilds that have a chain, in the order of their ids.

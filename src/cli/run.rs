@@ -70,7 +70,16 @@ pub async fn serve(
         let app = Arc::clone(&app);
         async move { app.watch_circleci().await }
     }));
-    let ended = bot::run(Arc::clone(&app), settings.discord).await;
+    // On the worker, where all it begins goes on: from this thread each event would take a further way.
+    let bot = AbortOnDropHandle::new(tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { bot::run(app, settings.discord).await }
+    }));
+    let ended = match bot.await {
+        Ok(ended) => ended,
+        Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => Ok(()),
+    };
     stopping.cancel();
     let farewell = async {
         let _ = tokio::join!(notices, circleci);

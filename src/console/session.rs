@@ -107,7 +107,7 @@ impl<W: Write + Send> Session<'_, W> {
                 loop {
                     tokio::select! {
                         read = &mut next => break Some(read),
-                        changed = changed.next() => self.show_changed(changed).await,
+                        changed = changed.next() => self.show_changed(changed.into_keys()).await,
                         () = self.stop.cancelled() => break None,
                     }
                 }
@@ -134,7 +134,7 @@ impl<W: Write + Send> Session<'_, W> {
             }
             let outcome = self.carry_out(&line).await;
             // In their order with what is asked next.
-            self.show_changed(changed.take()).await;
+            self.show_changed(changed.take().into_keys()).await;
             match outcome {
                 Outcome::Done => {}
                 // A person at the terminal has seen it.
@@ -290,7 +290,7 @@ impl<W: Write + Send> Session<'_, W> {
                 return false;
             }
             tokio::select! {
-                changed = changed.next() => self.show_changed(changed).await,
+                changed = changed.next() => self.show_changed(changed.into_keys()).await,
                 () = self.stop.cancelled() => break,
             }
         }

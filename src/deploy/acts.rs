@@ -81,7 +81,7 @@ impl Deploys {
             ..Act::new(What::Approve, caller, reason.as_ref(), self.clock.now())
         };
         self.note(&mut tx, caller, &mut deploy, act.clone(), audit::Action::DeployApproved).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         self.changed.note(deploy.uuid);
 
         let answer = match self.project_for_act(&deploy).await {
@@ -111,12 +111,12 @@ impl Deploys {
         // Before CircleCI is asked: should Slipway be stopped in between, the next start follows it and hears the truth. It
         // is not on the agenda until then.
         deploy.run_again(self.clock.now());
-        if !store::update(&mut tx, &mut deploy).await? {
+        if store::update(&mut tx, &mut deploy).await?.is_none() {
             return Err(Refusal::conflict(format!("Deploy `{id}` changed this very moment."), "Ask again."));
         }
         let act = Act::new(What::Rerun, caller, reason.as_ref(), self.clock.now());
         self.note(&mut tx, caller, &mut deploy, act.clone(), audit::Action::DeployRerun).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         self.changed.note(deploy.uuid);
 
         let answer = match self.project_for_act(&deploy).await {
@@ -207,7 +207,7 @@ impl Deploys {
             let detail = serde_json::json!({ "act": act.what.as_str(), "answered": heard.told });
             let action = audit::Action::DeployAnswered;
             audit::append(&mut tx, &self.entry_by(caller, deploy, action, outcome, act.reason.clone(), detail)).await?;
-            tx.commit().await.map_err(DbError::from)?;
+            tx.commit().await?;
             Ok::<_, DbError>(Some(stands))
         };
         match kept.await {

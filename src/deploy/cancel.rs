@@ -7,7 +7,6 @@ use super::{Deploy, Deploys, Reason, State};
 use crate::actor::{Actor, Caller};
 use crate::audit;
 use crate::circleci::{ActError, Canceled, RunId};
-use crate::db::DbError;
 use crate::id::DeployId;
 use crate::permission::Action;
 use crate::refusal::Refusal;
@@ -28,7 +27,7 @@ impl Deploys {
         let before = deploy.acts.iter().rfind(|act| act.what == What::Cancel && act.counts()).cloned();
         let act = Act::new(What::Cancel, caller, reason.as_ref(), self.clock.now());
         self.note(&mut tx, caller, &mut deploy, act.clone(), audit::Action::DeployCancelRequested).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         self.changed.note(deploy.uuid);
 
         let answer = match deploy.run.clone() {

@@ -7,7 +7,7 @@ mod again;
 pub mod agenda;
 mod cancel;
 pub mod card;
-mod changed;
+pub mod changed;
 mod follow;
 pub mod history;
 pub mod pace;

@@ -28,7 +28,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(2),
+            first: Duration::from_secs(3),
             longest: Duration::from_secs(60),
             first_beside_webhooks: Duration::from_secs(20),
             longest_beside_webhooks: Duration::from_secs(240),

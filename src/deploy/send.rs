@@ -187,13 +187,13 @@ impl Deploys {
                     self.metrics.ended(written.state);
                 }
                 *deploy = *written;
-                self.changed.note(deploy.uuid);
+                self.changed.note_as(deploy);
                 Ok(())
             }
             // Somebody else has changed it meanwhile; what they wrote stands.
             Ok(Written::Not(stands)) => {
                 *deploy = *stands;
-                self.changed.note(deploy.uuid);
+                self.changed.note_as(deploy);
                 Ok(())
             }
             Err(error) => {
@@ -208,7 +208,8 @@ impl Deploys {
     async fn write(&self, before: &Deploy, deploy: &Deploy, adopted: bool) -> Result<Written, DbError> {
         let mut deploy = deploy.clone();
         let mut tx = self.db.begin().await?;
-        if !store::update(&mut tx, &mut deploy).await? {
+        let mut newest = store::update(&mut tx, &mut deploy).await?;
+        if newest.is_none() {
             let Some(stands) = store::deploy(&mut *tx, deploy.uuid).await? else {
                 return Err(DbError::Corrupt(format!("deploy {} is gone", deploy.id)));
             };
@@ -217,8 +218,9 @@ impl Deploys {
             }
             // People have done something to it meanwhile, or something else went live: that changes nothing of this.
             (deploy.version, deploy.acts) = (stands.version, stands.acts);
-            store::update(&mut tx, &mut deploy).await?;
+            newest = store::update(&mut tx, &mut deploy).await?;
         }
+        let Some(mut newest) = newest else { return Err(DbError::Corrupt(format!("deploy {} is gone", deploy.id))) };
         if let (Some(run), None) = (&deploy.run, &before.run) {
             let mut detail = serde_json::json!({ "url": deploy.url, "adopted": adopted });
             match run {
@@ -228,8 +230,8 @@ impl Deploys {
                     detail["pipeline"] = serde_json::json!({ "id": id.to_string(), "number": number.to_string() });
                 }
             }
-            audit::append(&mut tx, &self.entry(&deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail))
-                .await?;
+            let entry = self.entry(&deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail);
+            newest = audit::append_after(&mut tx, newest, &entry).await?;
         }
         if deploy.state.is_final() && deploy.state != before.state {
             let outcome = outcome(deploy.state);
@@ -237,7 +239,7 @@ impl Deploys {
             let mut entry = self.entry(&deploy, audit::Action::DeployFinished, outcome, detail);
             // Why it ended so, where nobody gave a reason for it.
             entry.reason = entry.reason.or_else(|| deploy.said.clone());
-            audit::append(&mut tx, &entry).await?;
+            audit::append_after(&mut tx, newest, &entry).await?;
         }
         let went_live = deploy.state == State::Succeeded && before.state != State::Succeeded;
         let others = if went_live { store::note_live(&mut tx, &deploy).await? } else { Vec::new() };

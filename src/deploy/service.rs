@@ -151,7 +151,8 @@ impl Deploys {
         self.still_permitted(&mut tx, caller, &plan).await?;
         self.still_so(&mut tx, caller, &plan, interaction).await?;
         let Plan { repo, environment, wish, note, .. } = plan;
-        let (uuid, id) = (Uuid::now_v7(), guild::store::next_deploy(&mut tx, caller.guild).await?);
+        let uuid = Uuid::now_v7();
+        let (id, newest) = guild::store::next_deploy(&mut tx, caller.guild).await?;
         let parameters = all_parameters(&environment, &wish, &caller.actor, &uuid.to_string(), &id.0.to_string())?;
         let mut deploy = Deploy {
             uuid,
@@ -207,9 +208,10 @@ impl Deploys {
             Origin::Retry(of) => detail["retry_of"] = of.0.into(),
             Origin::Rollback(to) => detail["rollback_to"] = to.0.into(),
         }
-        audit::append(&mut tx, &self.entry(&deploy, audit::Action::DeployRequested, Outcome::Allowed, detail)).await?;
-        tx.commit().await.map_err(DbError::from)?;
-        self.changed.note(deploy.uuid);
+        let entry = self.entry(&deploy, audit::Action::DeployRequested, Outcome::Allowed, detail);
+        audit::append_after(&mut tx, newest, &entry).await?;
+        tx.commit().await?;
+        self.changed.note_as(&deploy);
         Ok(Recorded::New(Box::new(deploy)))
     }
 

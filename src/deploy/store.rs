@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::parameters::{self, Parameter, Value};
 use super::{Deploy, Origin, Replaced};
 use crate::actor::{ActorId, Caller};
+use crate::audit::store::newest_columns;
+use crate::audit::{self, Head};
 use crate::circleci::RunId;
 use crate::db::{DbError, Tx};
 use crate::id::{ChannelId, DeployId, GuildId, InteractionId, MessageId};
@@ -277,19 +279,22 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("reports and steps are strings, numbers and lists of them")
 }
 
-/// Keeps what a deploy has become since it was read as version `deploy.version`, and notes what was live there before it; whether
-/// it stood so still. Its version is one more afterwards.
+/// What is told of a deploy that was kept: the number and the revision of what it replaces, and the newest entry of the audit log.
+type Written = (Option<i64>, Option<String>, Option<i64>, Option<String>);
+
+/// Keeps what a deploy has become since it was read as version `deploy.version`, and notes what was live there before it; nothing
+/// when it no longer stood so. Its version is one more afterwards. The newest entry of its guild's audit log.
 ///
 /// # Errors
 /// [`DbError::Duplicate`] when another deploy holds that pipeline.
-pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<bool, DbError> {
+pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<Option<Head>, DbError> {
     let (build, pipeline, pipeline_number) = match &deploy.run {
         None => (None, None, None),
         Some(RunId::Build(number)) => (Some(*number), None, None),
         Some(RunId::Pipeline { id, number }) => (None, Some(id.to_string()), Some(*number)),
     };
     // One that had failed and runs again has an end of its own to be told.
-    let replaced: Option<(Option<i64>, Option<String>)> = sqlx::query_as(
+    let written: Option<Written> = sqlx::query_as(concat!(
         "UPDATE deploy
             SET state = $1, said = $2, build_number = $3, pipeline_id = $4, pipeline_number = $5, url = $6,
                 revision = $7, changed_at = $8, subject = $9, report = $10, steps = $11, ended_at = $12, followed = $13,
@@ -304,8 +309,9 @@ pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<bool, DbError> {
                      LIMIT 1),
                 version = version + 1
           WHERE uuid = $14 AND version = $15
-          RETURNING replaces_number, replaces_revision",
-    )
+          RETURNING replaces_number, replaces_revision, ",
+        newest_columns!("$16")
+    ))
     .bind(deploy.state.as_str())
     .bind(deploy.said.as_deref())
     .bind(build)
@@ -321,12 +327,13 @@ pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<bool, DbError> {
     .bind(i64::from(deploy.followed))
     .bind(deploy.uuid.to_string())
     .bind(deploy.version)
+    .bind(deploy.guild.row())
     .fetch_optional(&mut **tx)
     .await?;
-    let Some((number, revision)) = replaced else { return Ok(false) };
+    let Some((number, revision, seq, hash)) = written else { return Ok(None) };
     deploy.replaces = read_replaced(number, revision)?;
     deploy.version += 1;
-    Ok(true)
+    Ok(Some(audit::store::newest(seq, hash)))
 }
 
 /// `live` has succeeded: the deploys that are under way to the same place replace it from now on, or else the one that went live

@@ -18,10 +18,12 @@ use super::rest::{Rest, RestError};
 use super::shown::Shown;
 use crate::deploy::agenda::{Agenda, Turn};
 use crate::deploy::card::{self, card};
+use crate::deploy::changed::Changes;
 use crate::deploy::{Deploy, Deploys, State};
 use crate::id::MessageId;
 use crate::metrics::{Edited, Metrics};
 use crate::reply::Reply;
+use crate::time::Timestamp;
 
 /// How many edits are under way at once, and of these as the bot in one channel: Discord lets through about one in a second
 /// there, which must hold up no other channel's cards.
@@ -77,8 +79,36 @@ impl Drop for Place {
 #[derive(Debug, Clone, Default)]
 struct Known {
     answer: Option<Answer>,
+    /// The deploy as it is, where whoever changed it told.
+    deploy: Option<Box<Deploy>>,
+    /// Whether the card is another message than the deploy's changes may know of.
+    moved: bool,
+    /// The version of the deploy that it shows.
+    shown: i64,
     edited_at: Option<Instant>,
     tries: u32,
+}
+
+impl Known {
+    /// The answer while its token lives.
+    fn live(&self) -> Option<&Answer> {
+        self.answer.as_ref().filter(|answer| answer.received.elapsed() < TOKEN_LIVES)
+    }
+
+    /// The deploy, where it need not be read: by the token it is edited wherever it is.
+    fn deploy(&self) -> Option<&Deploy> {
+        let is_known = !self.moved && self.live().is_some();
+        self.deploy.as_deref().filter(|deploy| is_known && deploy.message.is_some() && deploy.version > self.shown)
+    }
+
+    /// Takes over how the deploy is by a change, and how long its card can wait.
+    fn learn(&mut self, changed: Option<Box<Deploy>>, now: Timestamp) -> Duration {
+        self.deploy = match (changed, self.deploy.take()) {
+            (Some(changed), Some(held)) if held.version > changed.version => Some(held),
+            (changed, _) => changed,
+        };
+        self.deploy().and_then(|deploy| too_early(deploy, self, now.since(deploy.asked_at))).unwrap_or_default()
+    }
 }
 
 /// The answer to an interaction, which its token can edit while it lives: without any permission in the channel, and apart
@@ -111,10 +141,15 @@ impl Cards {
         &self.metrics
     }
 
-    /// The answer to an interaction is the card of `deploy`.
-    pub fn answers(&self, deploy: Uuid, answer: Answer) {
-        self.known().entry(deploy).or_default().answer = Some(answer);
-        self.agenda.add(deploy, Duration::ZERO);
+    /// The answer to an interaction is the card of `deploy`, which was recorded a moment ago.
+    pub fn answers(&self, deploy: &Deploy, answer: Answer) {
+        let pause = {
+            let mut known = self.known();
+            let known = known.entry(deploy.uuid).or_default();
+            known.answer = Some(answer);
+            known.learn(Some(Box::new(deploy.clone())), deploy.asked_at)
+        };
+        self.agenda.add(deploy.uuid, pause);
     }
 
     /// Keeps the cards of `deploys` up to date until `stopping`, and then for a moment, those that a stop has left behind
@@ -129,17 +164,17 @@ impl Cards {
             tokio::select! {
                 () = stopping.cancelled() => break,
                 found = &mut left, if finding => {
-                    self.add(found);
+                    found.into_iter().for_each(|deploy| self.agenda.add(deploy, Duration::ZERO));
                     finding = false;
                 }
                 () = &mut noting => {}
-                changed = deploys.changed().next() => self.add(changed),
+                changed = deploys.changed().next() => self.add(changed, deploys.now()),
                 turn = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, turn),
                 Some(()) = joined(&mut edits) => {}
             }
         }
         let drain = async {
-            self.add(deploys.changed().take());
+            self.add(deploys.changed().take(), deploys.now());
             while !edits.is_empty() || !self.agenda.is_empty() {
                 tokio::select! {
                     turn = self.agenda.next(), if edits.len() < EDITS_MAX => self.begin(&mut edits, deploys, turn),
@@ -163,8 +198,11 @@ impl Cards {
         }
     }
 
-    fn add(&self, changed: impl IntoIterator<Item = Uuid>) {
-        changed.into_iter().for_each(|deploy| self.agenda.add(deploy, Duration::ZERO));
+    fn add(&self, changed: Changes, now: Timestamp) {
+        for (uuid, deploy) in changed {
+            let pause = self.known().entry(uuid).or_default().learn(deploy, now);
+            self.agenda.add(uuid, pause);
+        }
     }
 
     fn begin(&self, edits: &mut JoinSet<()>, deploys: &Deploys, turn: Turn) {
@@ -177,7 +215,12 @@ impl Cards {
 
     /// Shows a deploy as it is; how long to wait before it is tried again.
     async fn show(&self, deploys: &Deploys, uuid: Uuid) -> Option<Duration> {
-        let deploy = match deploys.get(uuid).await {
+        let known = self.known().entry(uuid).or_default().clone();
+        let read = match known.deploy() {
+            Some(deploy) => Ok(Some(deploy.clone())),
+            None => deploys.get(uuid).await,
+        };
+        let deploy = match read {
             Ok(Some(deploy)) => deploy,
             Ok(None) => return None,
             Err(error) => {
@@ -185,19 +228,18 @@ impl Cards {
                 return Some(AGAIN_AFTER);
             }
         };
-        let known = self.known().entry(uuid).or_default().clone();
         if let Some(pause) = too_early(&deploy, &known, deploys.now().since(deploy.asked_at)) {
             return Some(pause);
         }
-        let live = known.answer.filter(|answer| answer.received.elapsed() < TOKEN_LIVES);
-        let place = match (&live, deploy.channel) {
+        let live = known.live();
+        let place = match (live, deploy.channel) {
             (None, Some(channel)) => match self.place(channel.get()) {
                 Some(place) => Some(place),
                 None => return Some(NO_PLACE_PAUSE),
             },
             _ => None,
         };
-        let edited = self.edit(deploys, &deploy, live.as_ref(), &card(&deploy)).await;
+        let edited = self.edit(deploys, &deploy, live, &card(&deploy)).await;
         drop(place);
         match edited {
             Ok(()) => {
@@ -311,6 +353,7 @@ impl Cards {
     }
 
     async fn note_moved(&self, deploys: &Deploys, deploy: &Deploy, channel: crate::id::ChannelId, message: MessageId) {
+        self.known().entry(deploy.uuid).or_default().moved = true;
         if let Err(error) = deploys.note_moved(deploy, channel, message).await {
             tracing::warn!(
                 deploy.id = deploy.id.0,
@@ -325,6 +368,9 @@ impl Cards {
         if deploy.followed || !deploy.state.is_final() {
             let known = known.entry(deploy.uuid).or_default();
             (known.edited_at, known.tries) = (Some(Instant::now()), 0);
+            // What it shows need not be kept; what has come meanwhile must.
+            known.shown = deploy.version;
+            known.deploy.take_if(|held| held.version <= deploy.version);
         } else {
             known.remove(&deploy.uuid);
         }

@@ -150,7 +150,7 @@ impl Chat for Conversation {
 
     fn becomes_card(&self, deploy: &Deploy) {
         let answer = Answer { application: self.application, token: self.token.clone(), received: self.received };
-        self.cards.answers(deploy.uuid, answer);
+        self.cards.answers(deploy, answer);
     }
 
     async fn answer(&self, reply: &Reply) {

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::deploy::Deploys;
 
-/// How long notes are gathered.
-const GATHER_FOR: Duration = Duration::from_millis(500);
+/// How long notes are gathered: mostly until the card has changed again.
+const GATHER_FOR: Duration = Duration::from_secs(5);
 /// After a database that could not take them.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 

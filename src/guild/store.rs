@@ -2,6 +2,8 @@
 
 use sqlx::{Any, Executor};
 
+use crate::audit::store::newest_columns;
+use crate::audit::{self, Head};
 use crate::db::{DbError, Tx};
 use crate::id::{DeployId, GuildId, RuleId};
 use crate::time::Timestamp;
@@ -47,12 +49,14 @@ pub async fn next_rule(tx: &mut Tx, guild: GuildId) -> Result<RuleId, DbError> {
         .map_err(DbError::from)
 }
 
-/// The number of the guild's next deploy.
-pub async fn next_deploy(tx: &mut Tx, guild: GuildId) -> Result<DeployId, DbError> {
-    sqlx::query_scalar("UPDATE guild SET deploys_made = deploys_made + 1 WHERE guild_id = $1 RETURNING deploys_made")
-        .bind(guild.row())
-        .fetch_one(&mut **tx)
-        .await
-        .map(DeployId)
-        .map_err(DbError::from)
+/// The number of the guild's next deploy, and the newest entry of its audit log.
+pub async fn next_deploy(tx: &mut Tx, guild: GuildId) -> Result<(DeployId, Head), DbError> {
+    let (made, seq, hash) = sqlx::query_as(concat!(
+        "UPDATE guild SET deploys_made = deploys_made + 1 WHERE guild_id = $1 RETURNING deploys_made, ",
+        newest_columns!("$1")
+    ))
+    .bind(guild.row())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((DeployId(made), audit::store::newest(seq, hash)))
 }

@@ -79,5 +79,5 @@ async fn append(db: &Db, now: Timestamp, since: Since) -> Result<(), DbError> {
         .detail(json!({ "count": since.count, "since": since.first.to_string() }));
     let mut tx = db.begin().await?;
     audit::append(&mut tx, &entry).await?;
-    tx.commit().await.map_err(DbError::from)
+    tx.commit().await
 }

@@ -152,7 +152,7 @@ impl Permissions {
         };
         store::insert(&mut tx, caller.guild, &rule).await?;
         audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionGranted, &rule)).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(rule)
     }
 
@@ -178,7 +178,7 @@ impl Permissions {
         }
         store::revoke(&mut tx, caller.guild, id, self.clock.now()).await?;
         audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionRevoked, rule)).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(rule.clone())
     }
 

@@ -70,7 +70,7 @@ impl Policies {
             let entry = Entry::new(caller.guild, now, &caller.actor, audit::Action::PolicyApplied, Outcome::Allowed);
             audit::append(&mut tx, &entry.detail(detail)).await?;
         }
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(changes)
     }
 

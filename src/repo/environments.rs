@@ -6,7 +6,6 @@ use super::service::{describe, environment_of, unknown, unknown_environment};
 use super::{Environment, EnvironmentName, JobName, Repo, RepoName, Repos, Template, Trigger, store};
 use crate::actor::Caller;
 use crate::audit;
-use crate::db::DbError;
 use crate::id::ChannelId;
 use crate::permission::{Action, Pattern};
 use crate::refusal::Refusal;
@@ -194,7 +193,7 @@ impl Repos {
         let detail = serde_json::json!({ "before": detail_before, "after": describe(&after) });
         let entry = self.entry(caller, audit::Action::EnvironmentSet, &repo.name, detail).environment(&after.name);
         audit::append(&mut tx, &entry).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(after)
     }
 
@@ -215,7 +214,7 @@ impl Repos {
         let detail = serde_json::json!({ "before": describe(removed) });
         let entry = self.entry(caller, audit::Action::EnvironmentRemoved, &repo.name, detail).environment(environment);
         audit::append(&mut tx, &entry).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(repo)
     }
 }

@@ -91,7 +91,7 @@ impl Repos {
         detail["production"] = describe(&production);
         let entry = self.entry(caller, audit::Action::RepoAdded, &repo.name, detail);
         audit::append(&mut tx, &entry.environment(&production.name)).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(production)
     }
 
@@ -128,7 +128,7 @@ impl Repos {
             "environments": environments.iter().map(|e| (e.name.to_string(), describe(e))).collect::<serde_json::Map<_, _>>(),
         });
         audit::append(&mut tx, &self.entry(caller, audit::Action::RepoRemoved, &repo.name, detail)).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(repo)
     }
 
@@ -155,7 +155,7 @@ impl Repos {
         store::update(&mut tx, caller.guild, &after).await?;
         let detail = serde_json::json!({ "before": describe_repo(&before), "after": describe_repo(&after) });
         audit::append(&mut tx, &self.entry(caller, audit::Action::RepoEdited, &after.name, detail)).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(after)
     }
 

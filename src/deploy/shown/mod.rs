@@ -38,17 +38,16 @@ impl Deploys {
             return Ok(());
         }
         let mut tx = self.db.begin().await?;
-        for (deploy, version) in versions {
-            store::shown(&mut tx, *deploy, *version).await?;
-        }
-        tx.commit().await.map_err(DbError::from)
+        let versions: Vec<(Uuid, i64)> = versions.iter().map(|(deploy, version)| (*deploy, *version)).collect();
+        store::shown(&mut tx, &versions).await?;
+        tx.commit().await
     }
 
     /// Notes that a deploy's asker is told of its end; whether they had not been.
     pub async fn note_told(&self, deploy: &Deploy) -> Result<bool, DbError> {
         let mut tx = self.db.begin().await?;
         let first = store::told(&mut tx, deploy.uuid).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         Ok(first)
     }
 
@@ -56,6 +55,6 @@ impl Deploys {
     pub async fn note_moved(&self, deploy: &Deploy, channel: ChannelId, message: MessageId) -> Result<(), DbError> {
         let mut tx = self.db.begin().await?;
         store::moved(&mut tx, deploy.uuid, channel, message).await?;
-        tx.commit().await.map_err(DbError::from)
+        tx.commit().await
     }
 }

@@ -1,11 +1,17 @@
 //! Whether a deploy's card shows it as it is, and whether its end was told: columns of its row.
 
-use sqlx::{Any, Executor};
+use sqlx::any::AnyArguments;
+use sqlx::{Any, AssertSqlSafe, Executor};
 use uuid::Uuid;
 
 use crate::db::{DbError, Tx};
 use crate::deploy::store::uuid_of;
 use crate::id::{ChannelId, MessageId};
+
+/// How many notes one statement takes.
+const NOTED_MAX: usize = 100;
+
+type Statement = sqlx::query::Query<'static, Any, AnyArguments>;
 
 /// The deploys whose card doesn't show them as they are; oldest change first.
 pub async fn not_shown(executor: impl Executor<'_, Database = Any>) -> Result<Vec<Uuid>, DbError> {
@@ -15,13 +21,24 @@ pub async fn not_shown(executor: impl Executor<'_, Database = Any>) -> Result<Ve
     uuids.iter().map(|uuid| uuid_of(uuid)).collect()
 }
 
-/// Notes that the card shows a deploy's `version`.
-pub async fn shown(tx: &mut Tx, uuid: Uuid, version: i64) -> Result<(), DbError> {
-    sqlx::query("UPDATE deploy SET shown = $1 WHERE uuid = $2 AND shown < $1")
-        .bind(version)
-        .bind(uuid.to_string())
-        .execute(&mut **tx)
-        .await?;
+/// Notes which version of each deploy its card shows.
+pub async fn shown(tx: &mut Tx, versions: &[(Uuid, i64)]) -> Result<(), DbError> {
+    for versions in versions.chunks(NOTED_MAX) {
+        let noted: Vec<String> =
+            (0..versions.len()).map(|row| format!("(${}, ${})", 2 * row + 1, 2 * row + 2)).collect();
+        let sql = format!(
+            "WITH noted (uuid, version) AS (VALUES {})
+             UPDATE deploy
+                SET shown = noted.version
+               FROM noted
+              WHERE deploy.uuid = noted.uuid AND deploy.shown < noted.version",
+            noted.join(", ")
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        let bind =
+            |statement: Statement, (uuid, version): &(Uuid, i64)| statement.bind(uuid.to_string()).bind(*version);
+        versions.iter().fold(statement, bind).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{AccessRequest, Requests};
 use crate::acknowledgements::Acknowledgements;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::audit::{self, Entry, Outcome};
@@ -16,11 +17,11 @@ use crate::complete::Branches;
 use crate::db::{Db, DbError};
 use crate::deploy::{Deploy, Deploys, Pace};
 use crate::health::Health;
-use crate::id::{DeployId, GuildId, InteractionId, MessageId, UserId};
+use crate::id::{DeployId, GuildId, InteractionId, MessageId, RequestId, UserId};
 use crate::metrics::Metrics;
 use crate::permission::Permissions;
 use crate::refusal::Refusal;
-use crate::reply::{Reply, Text};
+use crate::reply::{Form, Reply, Text};
 use crate::repo::{Branch, EnvironmentName, RepoName, Repos};
 use crate::time::{Clock, Timestamp};
 use crate::{notice, text};
@@ -38,6 +39,8 @@ pub struct App {
     pub permissions: Permissions,
     /// The repositories.
     pub repos: Repos,
+    /// The requests for access.
+    pub requests: Requests,
     /// The deploys.
     pub deploys: Deploys,
     /// What completes a branch.
@@ -104,6 +107,12 @@ pub trait Chat: Send + Sync {
     /// From now on the answer is the card of `deploy`, and the chat keeps it up to date by itself.
     fn becomes_card(&self, deploy: &Deploy);
 
+    /// From now on the answer is the card of `request`, and the chat keeps it up to date by itself.
+    fn becomes_request(&self, request: &AccessRequest);
+
+    /// Asks the person for more words, which come as a request of their own. Nothing else has been answered before.
+    fn ask(&self, form: &Form) -> impl Future<Output = Result<(), Unseen>> + Send;
+
     /// Shows `reply` in place of what was shown before. A chat that fails to says so in its log: what was done is done.
     fn answer(&self, reply: &Reply) -> impl Future<Output = ()> + Send;
 }
@@ -160,6 +169,7 @@ impl App {
     ) -> Result<Arc<Self>, DbError> {
         let permissions = Permissions::new(db.clone(), owners.into(), clock.clone());
         let repos = Repos::new(db.clone(), permissions.clone(), clock.clone(), token_names);
+        let requests = Requests::new(db.clone(), permissions.clone(), repos.clone(), clock.clone());
         let metrics = Metrics::new();
         let common = (db.clone(), permissions.clone(), clock.clone());
         let deploys = Deploys::new(repos.clone(), circleci.clone(), common, metrics.clone(), pace);
@@ -178,6 +188,7 @@ impl App {
             remembered: Mutex::default(),
             permissions,
             repos,
+            requests,
             deploys,
             clock,
             db,
@@ -260,6 +271,7 @@ impl App {
             Command::Deploy(deploy) => deploy.run(self, request, chat).await,
             Command::Rollback(rollback) => rollback.run(self, request, chat).await,
             Command::Retry(retry) => retry.run(self, request, chat).await,
+            Command::Access(access) => access.run(self, request, chat).await,
             Command::Private(command) => {
                 chat.acknowledge(Visibility::Ephemeral).await?;
                 chat.answer(&command.run(self, &request.caller).await?).await;
@@ -310,7 +322,8 @@ impl App {
             // Only what parses stands in the columns; the rest is in `detail`, clipped, and can be erased.
             repo: parsed::<RepoName>(&request.arguments, &["repo", "name"])
                 .or_else(|| refusal.place(""))
-                .or_else(|| known.map(|deploy| deploy.repo.to_string())),
+                .or_else(|| known.map(|deploy| deploy.repo.to_string()))
+                .or_else(|| about.repo.map(|repo| repo.to_string())),
             branch: parsed::<Branch>(&request.arguments, &["branch"])
                 .or_else(|| refusal.place("branch"))
                 .or_else(|| known.map(|deploy| deploy.branch.to_string())),
@@ -342,7 +355,16 @@ impl App {
                     None => None,
                 };
                 let environment = deploy.as_ref().map(|deploy| deploy.environment.clone());
-                Ok(About { id, deploy, environment })
+                Ok(About { id, deploy, environment, repo: None })
+            }
+            Some("access") => {
+                let id: Option<RequestId> = arguments.text("id").and_then(|id| id.parse().ok());
+                let asked = match id {
+                    Some(id) => self.requests.numbered(guild, id).await?,
+                    None => None,
+                };
+                let (repo, environment) = asked.map(|asked| (asked.repo, asked.environment)).unzip();
+                Ok(About { repo, environment, ..About::default() })
             }
             Some("deploy" | "rollback") if arguments.text("environment").is_none() => {
                 let repo: Option<RepoName> = arguments.text("repo").and_then(|repo| repo.parse().ok());
@@ -377,6 +399,7 @@ impl App {
 struct About {
     id: Option<DeployId>,
     deploy: Option<Deploy>,
+    repo: Option<RepoName>,
     environment: Option<EnvironmentName>,
 }
 

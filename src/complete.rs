@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::AccessRequest;
 use crate::actor::Caller;
 use crate::app::App;
 use crate::circleci::{CircleCi, Project};
@@ -16,9 +17,9 @@ use crate::command::{self, Arguments, Completes, Kind};
 use crate::deploy::Deploy;
 use crate::deploy::history::Purpose;
 use crate::deploy::plan::meant;
-use crate::permission::Action;
+use crate::permission::{Action, Ask, Case, Rule, Scope};
 use crate::refusal::Refusal;
-use crate::repo::{EnvironmentName, RepoName, Revision, declared};
+use crate::repo::{Environment, EnvironmentName, RepoName, Revision, declared};
 use crate::text;
 
 /// The most choices that Discord takes.
@@ -84,13 +85,20 @@ async fn candidates(
 ) -> Result<Vec<Choice>, Refusal> {
     let repo = || arguments.text("repo").and_then(|name| name.parse::<RepoName>().ok());
     let plain: Vec<String> = match completes {
-        Completes::Repo => match acts(path) {
-            None => app.repos.list(caller).await?.into_iter().map(|repo| repo.name.to_string()).collect(),
-            Some(action) => {
-                let places = app.repos.standings(caller, &[action]).await?;
-                places.iter().filter(|place| !place.actions.is_empty()).map(|place| place.repo.to_string()).collect()
-            }
-        },
+        Completes::Repo => {
+            let mut names: Vec<String> = match acts(path) {
+                None => app.repos.list(caller).await?.into_iter().map(|repo| repo.name.to_string()).collect(),
+                Some(action) => {
+                    let places = app.repos.standings(caller, &[action]).await?;
+                    let acted = places.iter().filter(|place| !place.actions.is_empty());
+                    acted.map(|place| place.repo.to_string()).collect()
+                }
+            };
+            let recent = app.deploys.recent_repos(caller).await?;
+            names
+                .sort_by_key(|name| recent.iter().position(|one| one.eq_ignore_ascii_case(name)).unwrap_or(usize::MAX));
+            names
+        }
         Completes::Environment => {
             let name = repo().or_else(|| arguments.text("name").and_then(|name| name.parse().ok()));
             let Some(name) = name else { return Ok(vec![]) };
@@ -109,13 +117,38 @@ async fn candidates(
         }
         Completes::Branch => {
             let Some(name) = repo() else { return Ok(vec![]) };
-            let (repo, _) = app.repos.show(caller, &name).await?;
+            let (repo, environments) = app.repos.show(caller, &name).await?;
             let mut branches: Vec<String> = repo.default_branch.iter().map(ToString::to_string).collect();
             branches.extend(app.deploys.branches(caller, &repo.name, PAST_MAX).await?);
             branches.extend(app.branches.of(&app.repos.project(&repo).await?).await);
-            branches
+            let named = arguments.text("environment").and_then(|name| name.parse::<EnvironmentName>().ok());
+            match (acts(path), meant(&environments, named.as_ref())) {
+                (Some(action), Some(meant)) => {
+                    let Environment { name, branches: taken, .. } = &environments[meant];
+                    branches.retain(|branch| taken.matches(branch, Case::Kept));
+                    let holdings = app.permissions.holdings(caller, &[action]).await?;
+                    branches.retain(|branch| {
+                        let (repo, environment) = (Some(repo.name.as_str()), Some(name.as_str()));
+                        holdings.allow(action, Ask { repo, branch: Some(branch), environment })
+                    });
+                    branches
+                }
+                _ => branches,
+            }
         }
-        Completes::Rule => app.permissions.visible(caller).await?.into_iter().map(|rule| rule.id.to_string()).collect(),
+        Completes::Rule => {
+            let rules = app.permissions.visible(caller).await?;
+            let scopes: Vec<Scope> = rules.iter().map(|rule| rule.scope.clone()).collect();
+            let administered = app.permissions.administered(caller, &scopes).await?;
+            let theirs = rules.iter().zip(administered).rev().filter(|(_, administered)| *administered);
+            return Ok(theirs.map(|(rule, _)| numbered(rule)).collect());
+        }
+        Completes::Request => {
+            let own = path.last().is_some_and(|word| word == "withdraw");
+            let requests = app.requests.visible(caller).await?;
+            let fits = requests.iter().filter(|request| request.is_by(&caller.actor) == own);
+            return Ok(fits.map(asked).collect());
+        }
         Completes::Parameters => {
             let Some(name) = repo() else { return Ok(vec![]) };
             let named = arguments.text("environment").and_then(|name| name.parse::<EnvironmentName>().ok());
@@ -160,6 +193,22 @@ fn purpose(path: &[String]) -> Purpose {
         Some("approve") => Purpose::Approve,
         _ => Purpose::See,
     }
+}
+
+fn numbered(rule: &Rule) -> Choice {
+    let Rule { id, effect, action, scope, .. } = rule;
+    labelled(
+        &format!(
+            "{id} {effect} {action} repo {} branch {} environment {}",
+            scope.repo, scope.branch, scope.environment
+        ),
+        id.0,
+    )
+}
+
+fn asked(request: &AccessRequest) -> Choice {
+    let AccessRequest { id, user_name, action, repo, environment, .. } = request;
+    labelled(&format!("{id} {user_name}: {action} in {environment} of {repo}"), id.0)
 }
 
 fn deploy(deploy: &Deploy) -> Choice {

@@ -109,6 +109,8 @@ number! {
     DeployId, "deploy number";
     /// A permission rule's number, counted in its guild and shown as `#12`.
     RuleId, "rule number";
+    /// An access request's number, counted in its guild and shown as `#12`.
+    RequestId, "request number";
 }
 
 #[cfg(test)]

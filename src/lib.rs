@@ -3,6 +3,7 @@
 //! A request flows one way: `discord` or `console` decodes it, [`app`] takes it, a [`command`] says what to do, a feature's
 //! service does it with its store and [`circleci`], and the [`reply`] is rendered by whoever asked.
 
+pub mod access;
 pub mod acknowledgements;
 pub mod actor;
 pub mod app;

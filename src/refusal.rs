@@ -205,6 +205,19 @@ impl Denied {
             (Because::Denied(_), false) => body.plain(" That can be done by ").then(grantors).plain("."),
             (_, false) => body.plain(" It can be granted by ").then(grantors).plain("."),
         };
-        Reply::new(Tone::Bad, "Not permitted").body(body.plain(" Nothing was done."))
+        let reply = Reply::new(Tone::Bad, "Not permitted").body(body.plain(" Nothing was done."));
+        match self.request() {
+            Some(line) => reply.button(Button::Run { label: "Request access".to_owned(), line }),
+            None => reply,
+        }
+    }
+
+    /// The line that asks for what was missing, where it can be asked for: in one environment of a repository that the person may
+    /// see, and where no rule refuses it.
+    fn request(&self) -> Option<String> {
+        let named = |what: &str| self.place.iter().find(|(kind, _)| *kind == what).map(|(_, name)| name);
+        let (repo, environment) = (named("")?, named("environment")?);
+        let can = self.because == Because::NoRule && !self.grantors.is_empty();
+        can.then(|| format!("/access request {repo} environment:{environment} action:{}", self.action))
     }
 }

@@ -147,6 +147,39 @@ pub enum Button {
     Run { label: String, line: String },
 }
 
+/// Words that a person must give before what they pressed can be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// What it is for, in at most 45 characters.
+    pub title: &'static str,
+    /// The console's line that is run with what is given.
+    pub line: String,
+    /// What is asked for: options of that command.
+    pub inputs: Vec<Input>,
+}
+
+impl Form {
+    /// The form for a chat that has none: what to type.
+    pub fn as_line(&self) -> Reply {
+        let required = self.inputs.iter().filter(|input| input.required).map(|input| format!(" {}:…", input.name));
+        let body = Text::of("Nothing is done yet. Say ").code(format!("{}{}", self.line, required.collect::<String>()));
+        Reply::new(Tone::Warning, self.title).body(body.plain("."))
+    }
+}
+
+/// One field of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The option's name.
+    pub name: &'static str,
+    /// What is asked, in at most 45 characters.
+    pub label: &'static str,
+    /// What could stand there, where that isn't plain.
+    pub example: &'static str,
+    /// Whether it must be given.
+    pub required: bool,
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {

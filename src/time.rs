@@ -114,6 +114,15 @@ pub fn duration(text: &str) -> Result<Duration, Invalid> {
         .ok_or_else(invalid)
 }
 
+/// A duration of whole seconds as [`duration`] reads it, in the largest unit that it is whole in.
+pub fn written(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(604_800, 'w'), (86_400, 'd'), (3_600, 'h'), (60, 'm')];
+    let unit = units.into_iter().find(|(length, _)| seconds > 0 && seconds % length == 0);
+    let (length, unit) = unit.unwrap_or((1, 's'));
+    format!("{}{unit}", seconds / length)
+}
+
 /// Reads a point in the past: a time, a date, or a duration ago.
 pub fn point_in_the_past(text: &str, now: Timestamp) -> Result<Timestamp, Invalid> {
     duration(text).map(|ago| now.minus(ago)).or_else(|_| {
@@ -194,6 +203,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_duration_reads_back_as_it_was_written(seconds in 0u64..300_000_000) {
+            let whole = Duration::from_secs(seconds);
+            prop_assert_eq!(duration(&written(whole)), Ok(whole));
+        }
+
         #[test]
         fn no_text_panics(text in ".{0,30}") {
             let now = Timestamp::from_millis(1_764_000_000_000);

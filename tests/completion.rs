@@ -81,11 +81,14 @@ async fn branches_the_default_first_then_those_deployed_here_then_circlecis() {
     stage.root().deploys("acme/web", "feature/login").await.answer().await;
 
     let branch = |typed: &str| deploy().string("repo", "acme/web").typing("branch", typed);
-    let all = offered(&stage, &stage.bob(), branch("")).await;
+    let all = offered(&stage, &stage.root(), branch("")).await;
     assert_eq!(all[..3], ["main", "feature/login", "release/1.2"]);
-    assert_eq!(offered(&stage, &stage.bob(), branch("rel")).await, ["release/1.2"]);
-    assert_eq!(offered(&stage, &stage.bob(), deploy().string("repo", "acme/none").typing("branch", "")).await, [""; 0]);
-    assert_eq!(offered(&stage, &stage.bob(), deploy().typing("branch", "")).await, [""; 0]);
+    assert_eq!(offered(&stage, &stage.root(), branch("rel")).await, ["release/1.2"]);
+    assert_eq!(
+        offered(&stage, &stage.root(), deploy().string("repo", "acme/none").typing("branch", "")).await,
+        [""; 0]
+    );
+    assert_eq!(offered(&stage, &stage.root(), deploy().typing("branch", "")).await, [""; 0]);
     stage.finish().await;
 }
 
@@ -93,7 +96,7 @@ async fn branches_the_default_first_then_those_deployed_here_then_circlecis() {
 async fn circleci_is_asked_once_in_a_while_and_not_at_every_key() {
     let stage = Stage::start().await;
     for typed in ["", "m", "ma", "mai"] {
-        offered(&stage, &stage.bob(), deploy().string("repo", "acme/web").typing("branch", typed)).await;
+        offered(&stage, &stage.root(), deploy().string("repo", "acme/web").typing("branch", typed)).await;
     }
     assert_eq!(stage.circleci.requests_to(Route::Branches).len(), 1);
     stage.finish().await;
@@ -106,7 +109,7 @@ async fn in_time_when_circleci_hangs_or_fails() {
         stage.alice().deploys("acme/web", "develop").await.answer().await;
         stage.circleci.fault(Route::Any, fault, usize::MAX);
 
-        let branches = offered(&stage, &stage.bob(), deploy().string("repo", "acme/web").typing("branch", "")).await;
+        let branches = offered(&stage, &stage.root(), deploy().string("repo", "acme/web").typing("branch", "")).await;
 
         assert_eq!(branches, ["develop"]);
         stage.finish().await;
@@ -114,14 +117,11 @@ async fn in_time_when_circleci_hangs_or_fails() {
 }
 
 #[tokio::test]
-async fn environments_rules_and_commands() {
+async fn environments_and_commands() {
     let stage = Stage::start().await;
     let environment = || deploy().string("repo", "acme/web").string("branch", "main").typing("environment", "");
     assert_eq!(offered(&stage, &stage.alice(), environment()).await, ["production"]);
     assert_eq!(offered(&stage, &stage.bob(), environment()).await, [""; 0]);
-    let rule = || CommandCall::new("permission").sub("revoke").typing("id", "");
-    assert_eq!(offered(&stage, &stage.root(), rule()).await, ["#1", "#2"]);
-    assert_eq!(offered(&stage, &stage.bob(), rule()).await, ["#1"]);
     let help = CommandCall::new("help").typing("command", "perm");
     let commands = ["permission grant", "permission revoke", "permission list", "permission check"];
     assert_eq!(offered(&stage, &stage.bob(), help).await, commands);
@@ -142,5 +142,61 @@ async fn at_most_25_and_hostile_typing_does_no_harm() {
         assert_eq!(offered(&stage, &stage.bob(), branch).await, [""; 0]);
     }
     assert_eq!(stage.audit().await.iter().filter(|entry| entry.outcome == "denied").count(), 0);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn branches_of_which_the_person_may_deploy_and_which_the_environment_takes() {
+    let stage = Stage::start().await;
+    for branch in ["main", "release/1.2", "feature/login"] {
+        stage.circleci.pipeline_by("somebody", "acme/web", branch);
+    }
+    let branch = || deploy().string("repo", "acme/web").typing("branch", "");
+    assert_eq!(offered(&stage, &stage.bob(), branch()).await, [""; 0]);
+    let grant = |pattern: &str, effect: &str| {
+        let call = CommandCall::new("permission").sub("grant").mentionable("who", stage.bob().id);
+        call.string("action", "deploy").string("branch", pattern).string("effect", effect)
+    };
+    stage.root().grants(grant("{main,release/*}", "allow")).await;
+    stage.root().grants(grant("main", "deny")).await;
+    assert_eq!(offered(&stage, &stage.bob(), branch()).await, ["release/1.2"]);
+    let set = CommandCall::new("environment").sub("set").string("repo", "acme/web").string("name", "production");
+    stage.root().hears(set.string("branches", "feature/*")).await;
+    assert_eq!(offered(&stage, &stage.root(), branch()).await, ["feature/login"]);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn repositories_that_were_deployed_lately_come_first() {
+    let stage = Stage::start().await;
+    for name in ["acme/api", "acme/zoo"] {
+        stage.root().adds_repo(name).await;
+    }
+    for repo in ["acme/web", "acme/zoo"] {
+        stage.root().deploys(repo, "main").await.answer().await;
+    }
+    assert_eq!(offered(&stage, &stage.root(), deploy().typing("repo", "")).await, ["acme/zoo", "acme/web", "acme/api"]);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn rules_that_the_person_may_revoke_and_requests_that_they_may_decide() {
+    let stage = Stage::start().await;
+    let revoke = || CommandCall::new("permission").sub("revoke").typing("id", "");
+    let labels = async |who: &Person<'_>, call: CommandCall| -> Vec<String> {
+        stage.discord.autocomplete(who, call).await.choices().await.into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(labels(&stage.alice(), revoke()).await, [""; 0], "a rule about oneself is not one's own to revoke");
+    assert_eq!(
+        labels(&stage.root(), revoke()).await,
+        ["#2 allow deploy repo * branch * environment *", "#1 allow view repo * branch * environment *"]
+    );
+    let request = CommandCall::new("access").sub("request").string("repo", "acme/web").string("reason", "x");
+    stage.bob().hears(request).await;
+    let on = |word: &str| CommandCall::new("access").sub(word).typing("id", "");
+    assert_eq!(labels(&stage.root(), on("approve")).await, ["#1 bob: deploy in production of acme/web"]);
+    assert_eq!(labels(&stage.root(), on("withdraw")).await, [""; 0]);
+    assert_eq!(labels(&stage.bob(), on("approve")).await, [""; 0]);
+    assert_eq!(labels(&stage.bob(), on("withdraw")).await, ["#1 bob: deploy in production of acme/web"]);
     stage.finish().await;
 }

@@ -104,6 +104,7 @@ async fn who_may_not_deploy_is_told_what_is_missing_and_that_is_recorded() {
     (only you can see this)
     # Not permitted
     You need the permission `deploy` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @somebody. Nothing was done.
+    [Request access](/access request acme/web environment:production action:deploy)
     ");
     assert_eq!(stage.audited("deploy.denied").await, 1);
     let pinned = deploy("acme/web", "main").string("revision", "0123456789").boolean("dry_run", true);

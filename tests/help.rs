@@ -24,6 +24,7 @@ async fn every_command_is_listed_and_explained_to_anybody() {
     `/rollback` Go back to what was live before
     `/deploys list | show | cancel | retry | approve` The deploys there were, and what can be done to one
     `/permission grant | revoke | list | check` Who may do what
+    `/access request | approve | reject | withdraw | list` Ask for access that runs out by itself
     `/repo add | list | show | edit | remove` The repositories that can be deployed
     `/environment set | parameter | list | show | remove` How a repository's environments are deployed
     `/whoami` What you may do here

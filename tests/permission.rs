@@ -242,6 +242,7 @@ async fn a_denial_says_what_is_missing_and_who_can_grant_it() {
     (only you can see this)
     # Not permitted
     You need the permission `deploy` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @somebody, @a-role. Nothing was done.
+    [Request access](/access request acme/web environment:production action:deploy)
     ");
     let text = answer.text();
     assert!(text.contains(&format!("<@{}>", stage.root().id)) && text.contains(&format!("<@&{admins}>")), "{text}");
@@ -337,4 +338,21 @@ async fn everyone_may_view_until_an_admin_revokes_it() {
     assert!(hears(&stage, &stage.root(), revoke("#1")).await.contains("is revoked"));
     assert!(!hears(&stage, &stage.bob(), list()).await.contains("acme/web"));
     tokio::time::timeout(Duration::from_secs(10), stage.finish()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pattern_that_fits_nothing_registered_is_warned_about_and_kept() {
+    let stage = Stage::start().await;
+    let warned = |call: CommandCall| {
+        let stage = &stage;
+        async move { stage.root().hears(call).await.text() }
+    };
+    let bob = stage.bob().id;
+    let odd = warned(grant(bob, "deploy").string("repo", "acme/wbe")).await;
+    assert!(odd.contains("is made") && odd.contains("`acme/wbe` fits no registered repository yet"), "{odd}");
+    let odd = warned(grant(bob, "deploy").string("repo", "acme/*").string("environment", "staging")).await;
+    assert!(odd.contains("`staging` fits no registered environment yet"), "{odd}");
+    let fits = warned(grant(bob, "deploy").string("repo", "ACME/*").string("environment", "prod*")).await;
+    assert!(!fits.contains("Warning"), "{fits}");
+    stage.finish().await;
 }

@@ -34,6 +34,18 @@ vocabulary! {
         PermissionRevoked = "permission.revoked",
         /// A change to the rules, or a look at them, was refused.
         PermissionDenied = "permission.denied",
+        /// Somebody asked for access that runs out by itself.
+        AccessRequested = "access.requested",
+        /// An administrator granted what was asked for; the rule is an entry of its own.
+        AccessApproved = "access.approved",
+        /// An administrator refused what was asked for.
+        AccessRejected = "access.rejected",
+        /// Whoever asked took the request back.
+        AccessWithdrawn = "access.withdrawn",
+        /// Nobody decided a request in time.
+        AccessExpired = "access.expired",
+        /// A request for access, or an act on one, was refused.
+        AccessDenied = "access.denied",
         /// A whole policy was applied; its changes are entries of their own.
         PolicyApplied = "policy.applied",
         /// A repository was registered.

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
 use super::{Complaint, Exit, open_existing, print, tell_wrong, token_names};
+use crate::access::AccessRequest;
 use crate::actor::{Actor, Caller};
 use crate::app::{App, Chat, Request, Seen, Unseen, Visibility};
 use crate::circleci::{Access, CircleCi, Patience};
@@ -19,7 +20,7 @@ use crate::deploy::{Deploy, Pace};
 use crate::id::GuildId;
 use crate::permission::{Rule, Subject};
 use crate::refusal::Refusal;
-use crate::reply::{Button, Reply, Tone};
+use crate::reply::{Button, Form, Reply, Tone};
 use crate::time::Clock;
 use crate::words;
 
@@ -143,6 +144,15 @@ impl Chat for Terminal {
 
     fn becomes_card(&self, _: &Deploy) {
         // None of these commands makes a deploy.
+    }
+
+    fn becomes_request(&self, _: &AccessRequest) {
+        // Nor a request for access.
+    }
+
+    async fn ask(&self, form: &Form) -> Result<(), Unseen> {
+        self.answer(&form.as_line()).await;
+        Ok(())
     }
 
     async fn answer(&self, reply: &Reply) {

@@ -64,6 +64,10 @@ pub async fn serve(
         let (app, stopping) = (Arc::clone(&app), stopping.clone());
         async move { app.deploys.follow(&stopping).await }
     }));
+    let requests = AbortOnDropHandle::new(tokio::spawn({
+        let (app, stopping) = (Arc::clone(&app), stopping.clone());
+        async move { app.requests.watch(&stopping).await }
+    }));
     let http = http.map(|server| AbortOnDropHandle::new(tokio::spawn(server.serve(stopping.clone()))));
     let heard = AbortOnDropHandle::new(tokio::spawn(hear(Arc::clone(&app), received)));
     let circleci = AbortOnDropHandle::new(tokio::spawn({
@@ -82,7 +86,7 @@ pub async fn serve(
     };
     stopping.cancel();
     let farewell = async {
-        let _ = tokio::join!(notices, circleci);
+        let _ = tokio::join!(notices, circleci, requests);
         if let Some(http) = http {
             let _ = http.await;
         }

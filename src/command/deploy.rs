@@ -34,6 +34,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
         pages: false,
         pressed: false,
         in_lines: &[],
+        asks: &[],
         example: "/deploy acme/web main reason:\"fixes the login page\"",
         parse: |arguments| Ok(Command::Deploy(Deploy::parse(arguments)?)),
     }),

@@ -25,6 +25,7 @@ impl Kind {
             Kind::Completed(Completes::Branch) => "branch".to_owned(),
             Kind::Completed(Completes::Environment) => "environment".to_owned(),
             Kind::Completed(Completes::Rule) => "rule number".to_owned(),
+            Kind::Completed(Completes::Request) => "request number".to_owned(),
             Kind::Completed(Completes::Deploy | Completes::Succeeded) => "deploy number".to_owned(),
             Kind::Completed(Completes::Parameters) => "text".to_owned(),
             Kind::Completed(Completes::Command) => "command".to_owned(),

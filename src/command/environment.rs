@@ -67,6 +67,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: r#"/environment set acme/web staging parameters:"{\"action\": \"deploy\", \"target\": \"{environment}\"}""#,
                 parse: |arguments| Ok(Command::Private(Private::EnvironmentSet(Set::parse(arguments)?))),
             },
@@ -89,6 +90,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/environment parameter acme/web production REGION values:eu,us required:True",
                 parse: |arguments| Ok(Command::Private(Private::EnvironmentParameter(Parameter::parse(arguments)?))),
             },
@@ -102,6 +104,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: true,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/environment list acme/web",
                 parse: |arguments| {
                     let list = List { repo: arguments.required("repo")?, page: arguments.page() };
@@ -118,6 +121,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/environment show acme/web production",
                 parse: |arguments| {
                     let show = Show { repo: arguments.required("repo")?, name: arguments.required("name")? };
@@ -134,6 +138,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: true,
                 in_lines: &[SURE],
+                asks: &[],
                 example: "/environment remove acme/web staging",
                 parse: |arguments| Ok(Command::Private(Private::EnvironmentRemove(Remove::parse(arguments)?))),
             },

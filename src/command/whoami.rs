@@ -18,6 +18,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
         pages: true,
         pressed: false,
         in_lines: &[],
+        asks: &[],
         example: "/whoami",
         parse: |arguments| Ok(Command::Private(Private::Whoami(Whoami::parse(arguments)))),
     }),

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::people::People;
 use super::render::{Look, render};
+use crate::access::AccessRequest;
 use crate::app::{Chat, Seen, Unseen, Visibility};
 use crate::deploy::Deploy;
-use crate::reply::{Reply, Tone};
+use crate::reply::{Form, Reply, Tone};
 use crate::time::Clock;
 
 /// Where answers are printed.
@@ -87,6 +88,15 @@ impl<W: Write + Send> Chat for Conversation<'_, W> {
 
     fn becomes_card(&self, _: &Deploy) {
         // The session shows every deploy of this console whenever it has changed.
+    }
+
+    fn becomes_request(&self, _: &AccessRequest) {
+        // The session shows every request of this console whenever it has changed.
+    }
+
+    async fn ask(&self, form: &Form) -> Result<(), Unseen> {
+        self.screen.show(&form.as_line(), self.people, self.clock);
+        Ok(())
     }
 
     async fn answer(&self, reply: &Reply) {

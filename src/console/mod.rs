@@ -218,6 +218,8 @@ impl Console {
         let watch = tokio::spawn(async move { app.watch_v1_triggers_end().await });
         let app = Arc::clone(&self.app);
         let follow = tokio::spawn(async move { app.deploys.follow(&app.stopping).await });
+        let app = Arc::clone(&self.app);
+        let requests = tokio::spawn(async move { app.requests.watch(&app.stopping).await });
         let session = Session {
             app: &self.app,
             guild: self.guild,
@@ -236,6 +238,9 @@ impl Console {
         }
         if let Err(error) = follow.await {
             tracing::error!("Following deploys failed: {error}");
+        }
+        if let Err(error) = requests.await {
+            tracing::error!("Watching the requests for access failed: {error}");
         }
         // Nobody needs what is still being asked.
         let _ = timeout(CLOSE_LIMIT, self.app.branches.close()).await;

@@ -38,6 +38,15 @@ pub enum Line {
 /// options that the line doesn't name. After an unquoted text nothing stands by its position: it may be more of the text. What is quoted from its beginning is text, and so is `see:` where no option is
 /// called that.
 pub fn parse(line: &str, people: &People) -> Result<Line, Misread> {
+    read_line(line, people, |_, _| false)
+}
+
+/// The same for a line that a button carries, which leaves out what a form asks for.
+pub fn parse_pressed(line: &str, people: &People) -> Result<Line, Misread> {
+    read_line(line, people, |leaf, option| leaf.asks.contains(&option.name))
+}
+
+fn read_line(line: &str, people: &People, is_asked: fn(&Leaf, &OptionSpec) -> bool) -> Result<Line, Misread> {
     let line = line.trim();
     if line.starts_with('#') {
         return Ok(Line::Nothing);
@@ -52,7 +61,7 @@ pub fn parse(line: &str, people: &People) -> Result<Line, Misread> {
     }
     let (path, leaf, rest) = find(first, rest)?;
     let mut arguments = Arguments::default();
-    for (option, text) in place(&path, leaf, rest)? {
+    for (option, text) in place(&path, leaf, rest, is_asked)? {
         if let Some(value) = read(&path, leaf, option, text, people)? {
             arguments.insert(option.name, value);
         }
@@ -144,12 +153,13 @@ fn place(
     path: &[&'static str],
     leaf: &'static Leaf,
     words: &[Word],
+    is_asked: fn(&Leaf, &OptionSpec) -> bool,
 ) -> Result<Vec<(&'static OptionSpec, String)>, Misread> {
     let placed = place_so_far(path, leaf, words)?;
     let is_there = |wanted: &&OptionSpec| {
         placed.iter().any(|(option, value)| option.name == wanted.name && !value.trim().is_empty())
     };
-    match leaf.options.iter().find(|option| option.required && !is_there(option)) {
+    match leaf.options.iter().find(|option| option.required && !is_asked(leaf, option) && !is_there(option)) {
         Some(OptionSpec { name: option, .. }) => Err(Misread::Missing { option, usage: usage(path, leaf) }),
         None => Ok(placed),
     }

@@ -17,6 +17,7 @@ use super::people::People;
 use crate::actor::Caller;
 use crate::app::{App, Handled, Request};
 use crate::command::{self, Arguments, Kind, Path};
+use crate::db::DbError;
 use crate::deploy::card::card;
 use crate::deploy::{Deploy, Report, State};
 use crate::id::GuildId;
@@ -108,6 +109,7 @@ impl<W: Write + Send> Session<'_, W> {
                     tokio::select! {
                         read = &mut next => break Some(read),
                         changed = changed.next() => self.show_changed(changed.into_keys()).await,
+                        () = self.app.requests.changed() => self.show_requests().await,
                         () = self.stop.cancelled() => break None,
                     }
                 }
@@ -135,6 +137,7 @@ impl<W: Write + Send> Session<'_, W> {
             let outcome = self.carry_out(&line).await;
             // In their order with what is asked next.
             self.show_changed(changed.take().into_keys()).await;
+            self.show_requests().await;
             match outcome {
                 Outcome::Done => {}
                 // A person at the terminal has seen it.
@@ -278,6 +281,22 @@ impl<W: Write + Send> Session<'_, W> {
             if let Err(error) = self.app.deploys.note_shown(&HashMap::from([(deploy.uuid, deploy.version)])).await {
                 tracing::warn!("It could not be noted that a deploy was shown: {error}");
             }
+        }
+    }
+
+    /// Shows the requests for access of this console that have changed.
+    async fn show_requests(&self) {
+        let shown = async {
+            for request in self.app.requests.not_shown().await? {
+                if request.guild == self.guild && request.channel.is_none() {
+                    self.show(&self.app.requests.card(&request).await?);
+                    self.app.requests.note_shown(&request).await?;
+                }
+            }
+            Ok::<_, DbError>(())
+        };
+        if let Err(error) = shown.await {
+            self.screen.say(&format!("The requests for access can't be shown: {error}"));
         }
     }
 

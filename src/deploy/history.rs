@@ -146,6 +146,11 @@ impl Deploys {
         self.permissions.only_permitted(caller, Action::View, deploys, place_of).await
     }
 
+    /// The repositories that were deployed lately, the latest first.
+    pub async fn recent_repos(&self, caller: &Caller) -> Result<Vec<String>, DbError> {
+        store::recent_repos(self.db.pool(), caller.guild).await
+    }
+
     /// The branches of a repository that were deployed here, the latest first.
     pub async fn branches(&self, caller: &Caller, repo: &RepoName, limit: i64) -> Result<Vec<String>, DbError> {
         store::branches(self.db.pool(), caller.guild, repo, limit).await

@@ -65,7 +65,7 @@ pub fn meant(environments: &[Environment], named: Option<&EnvironmentName>) -> O
 }
 
 /// The same, or why there is none.
-pub(super) fn choose(
+pub fn choose(
     repo: &Repo,
     mut environments: Vec<Environment>,
     named: Option<&EnvironmentName>,

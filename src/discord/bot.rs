@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use serenity::builder::{AutocompleteChoice, CreateAutocompleteResponse};
-use serenity::model::application::{CommandInteraction, ComponentInteraction, Interaction};
+use serenity::model::application::{CommandInteraction, ComponentInteraction, Interaction, ModalInteraction};
 use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -18,6 +18,7 @@ use super::conversation::Conversation;
 use super::decode::{self, Undecodable};
 use super::gateway::{self, GatewayOptions, Incoming};
 use super::registration::{self, Registered};
+use super::requests::RequestCards;
 use super::rest::{GatewayBot, Rest, RestError, SetupError};
 use crate::app::{App, Chat, Visibility};
 use crate::command;
@@ -57,6 +58,7 @@ struct Bot {
     app: Arc<App>,
     rest: Rest,
     cards: Cards,
+    requests: RequestCards,
     guild: Option<GuildId>,
 }
 
@@ -78,11 +80,15 @@ pub async fn run(app: Arc<App>, settings: config::Discord) -> Result<(), BotErro
     };
     let mut connection = AbortOnDropHandle::new(tokio::spawn(gateway::run(options, sender, closing.clone())));
     let cards = Cards::new(rest.clone(), app.metrics.clone());
-    let bot = Arc::new(Bot { guild: settings.guild.map(|guild| GuildId::new(guild.get())), app, rest, cards });
+    let requests = RequestCards::new(rest.clone());
+    let guild = settings.guild.map(|guild| GuildId::new(guild.get()));
+    let bot = Arc::new(Bot { guild, app, rest, cards, requests });
     let keeping = CancellationToken::new();
     let keeper = AbortOnDropHandle::new(tokio::spawn({
         let (bot, keeping) = (Arc::clone(&bot), keeping.clone());
-        async move { bot.cards.keep(&bot.app.deploys, &keeping).await }
+        async move {
+            tokio::join!(bot.cards.keep(&bot.app.deploys, &keeping), bot.requests.keep(&bot.app.requests, &keeping));
+        }
     }));
     let mut tasks = Tasks::default();
 
@@ -218,6 +224,7 @@ impl Bot {
             Interaction::Command(command) => self.command(&command).await,
             Interaction::Autocomplete(typed) => self.autocomplete(&typed).await,
             Interaction::Component(press) => self.press(&press).await,
+            Interaction::Modal(form) => self.filled_in(&form).await,
             _ => tracing::warn!("Discord sent an interaction of a kind that Slipway doesn't use"),
         }
     }
@@ -247,6 +254,16 @@ impl Bot {
         }
     }
 
+    async fn filled_in(&self, form: &ModalInteraction) {
+        let chat = self.conversation(form.application_id, form.id, form.channel_id, &form.token, false);
+        match decode::form(form) {
+            Ok(request) => {
+                self.app.handle(&request, &chat).await;
+            }
+            Err(undecodable) => refuse(&chat, &undecodable).await,
+        }
+    }
+
     async fn autocomplete(&self, typed: &CommandInteraction) {
         let Some((option, text)) = decode::typed(typed) else { return };
         let Ok(request) = decode::command(typed) else { return };
@@ -269,7 +286,8 @@ impl Bot {
         token: &str,
         updates: bool,
     ) -> Conversation {
-        Conversation::new(self.rest.clone(), self.cards.clone(), application, id, channel, token, updates)
+        let shown = (self.cards.clone(), self.requests.clone());
+        Conversation::new(self.rest.clone(), shown, application, id, channel, token, updates)
     }
 }
 

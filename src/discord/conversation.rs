@@ -10,11 +10,13 @@ use tokio::time::Instant;
 
 use super::cards::{Answer, Cards};
 use super::render;
+use super::requests::RequestCards;
 use super::rest::{CallbackError, Rest, RestError};
+use crate::access::AccessRequest;
 use crate::app::{Chat, Seen, Unseen, Visibility};
 use crate::deploy::Deploy;
 use crate::id::MessageId;
-use crate::reply::{Reply, Text, Tone};
+use crate::reply::{Form, Reply, Text, Tone};
 
 /// Discord invalidates the token unless it was answered within 3 s of the event (interactions/receiving-and-responding,
 /// "Interaction Callback"); less a little for the way here.
@@ -26,16 +28,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The token lives 15 minutes; a little less, so that an edit isn't overtaken by its end.
 pub const TOKEN_LIVES: Duration = Duration::from_secs(14 * 60 + 30);
 
-/// `DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE` and `DEFERRED_UPDATE_MESSAGE`: interaction callback types
+/// `DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE`, `DEFERRED_UPDATE_MESSAGE` and `MODAL`: interaction callback types
 /// (interactions/receiving-and-responding).
 const DEFERRED_MESSAGE: u8 = 5;
 const DEFERRED_UPDATE: u8 = 6;
+const MODAL: u8 = 9;
 const EPHEMERAL: u32 = 1 << 6;
 
 /// The chat of one interaction.
 pub struct Conversation {
     rest: Rest,
     cards: Cards,
+    requests: RequestCards,
     application: ApplicationId,
     interaction: InteractionId,
     channel: ChannelId,
@@ -56,7 +60,7 @@ impl Conversation {
     /// The chat of an interaction that has just arrived; `updates` when a button of ours was pressed.
     pub fn new(
         rest: Rest,
-        cards: Cards,
+        (cards, requests): (Cards, RequestCards),
         application: ApplicationId,
         interaction: InteractionId,
         channel: ChannelId,
@@ -66,6 +70,7 @@ impl Conversation {
         Self {
             rest,
             cards,
+            requests,
             application,
             interaction,
             channel,
@@ -74,6 +79,11 @@ impl Conversation {
             updates,
             acknowledged: Mutex::new(None),
         }
+    }
+
+    /// The answer, for whoever edits it later.
+    fn as_answer(&self) -> Answer {
+        Answer { application: self.application, token: self.token.clone(), received: self.received }
     }
 
     async fn send_acknowledgement(&self, visibility: Visibility) -> Result<Seen, Unseen> {
@@ -149,8 +159,23 @@ impl Chat for Conversation {
     }
 
     fn becomes_card(&self, deploy: &Deploy) {
-        let answer = Answer { application: self.application, token: self.token.clone(), received: self.received };
-        self.cards.answers(deploy, answer);
+        self.cards.answers(deploy, self.as_answer());
+    }
+
+    fn becomes_request(&self, request: &AccessRequest) {
+        self.requests.answers(request, self.as_answer());
+    }
+
+    async fn ask(&self, form: &Form) -> Result<(), Unseen> {
+        let body = json!({ "type": MODAL, "data": render::modal(form) });
+        match self.rest.callback(self.interaction, &self.token, &body, self.received + ACKNOWLEDGE_WITHIN).await {
+            Ok(_) => Ok(()),
+            Err(CallbackError::AlreadyAcknowledged) => Err(Unseen::Before),
+            Err(error) => {
+                tracing::warn!(interaction.id = %self.interaction, "A form could not be shown: {error}");
+                Err(Unseen::Nobody)
+            }
+        }
     }
 
     async fn answer(&self, reply: &Reply) {

@@ -1,6 +1,8 @@
 //! What Discord delivers, decoded into requests. Knows nothing of what commands do.
 
-use serenity::model::application::{CommandInteraction, ComponentInteraction, ResolvedOption, ResolvedValue};
+use serenity::model::application::{
+    ActionRowComponent, CommandInteraction, ComponentInteraction, ModalInteraction, ResolvedOption, ResolvedValue,
+};
 use serenity::model::guild::{Member, PartialMember};
 use serenity::model::id as model;
 use serenity::model::user::User;
@@ -8,7 +10,7 @@ use serenity::model::user::User;
 use crate::actor::{Actor, ActorId, Caller};
 use crate::app::Request;
 use crate::command::{self, Arguments, Leaf, OptionSpec, Path, Value};
-use crate::console::parse::{Line, parse};
+use crate::console::parse::{Line, parse_pressed};
 use crate::console::people::People;
 use crate::id::{ChannelId, GuildId, InteractionId, RoleId, UserId};
 
@@ -62,13 +64,26 @@ pub fn typed(interaction: &CommandInteraction) -> Option<(String, String)> {
 /// A press on a button, whose id is a line of the console's. Anyone can send any id, so only commands are run that list or
 /// that the table lets a button run, with the presser's own permissions.
 pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable> {
-    let guild = GuildId::new(interaction.guild_id.ok_or(Undecodable::NoGuild)?.get()).ok_or(Undecodable::Id)?;
-    let line = parse(&interaction.data.custom_id, &People::new(guild, Vec::new())).map_err(|_| Undecodable::Button)?;
-    let Line::Command { path, arguments } = line else { return Err(Undecodable::Button) };
-    let says = |option: &OptionSpec| !option.required || arguments.text(option.name).is_some();
-    let says_all = |leaf: &Leaf| leaf.in_lines.iter().all(says);
-    if !command::find(&path).is_some_and(|leaf| leaf.pages || (leaf.pressed && says_all(leaf))) {
-        return Err(Undecodable::Button);
+    let (path, arguments) = line(interaction.guild_id, &interaction.data.custom_id)?;
+    Ok(Request {
+        interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
+        path,
+        arguments,
+        caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?,
+    })
+}
+
+/// A form that somebody has filled in: its id is a line as a button's is, and what was typed are options of that command.
+pub fn form(interaction: &ModalInteraction) -> Result<Request, Undecodable> {
+    let (path, mut arguments) = line(interaction.guild_id, &interaction.data.custom_id)?;
+    let leaf = command::find(&path).filter(|leaf| !leaf.asks.is_empty()).ok_or(Undecodable::Button)?;
+    for component in interaction.data.components.iter().flat_map(|row| &row.components) {
+        let ActionRowComponent::InputText(input) = component else { continue };
+        // What the line says stands.
+        let is_asked = leaf.asks.contains(&input.custom_id.as_str()) && arguments.text(&input.custom_id).is_none();
+        if let Some(value) = input.value.as_ref().filter(|value| is_asked && !value.trim().is_empty()) {
+            arguments.insert(&input.custom_id, Value::Text(value.trim().to_owned()));
+        }
     }
     Ok(Request {
         interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
@@ -76,6 +91,19 @@ pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable
         arguments,
         caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?,
     })
+}
+
+/// The line that a button or a form carries, if it is one that may be pressed.
+fn line(guild: Option<model::GuildId>, id: &str) -> Result<(Path, Arguments), Undecodable> {
+    let guild = GuildId::new(guild.ok_or(Undecodable::NoGuild)?.get()).ok_or(Undecodable::Id)?;
+    let line = parse_pressed(id, &People::new(guild, Vec::new())).map_err(|_| Undecodable::Button)?;
+    let Line::Command { path, arguments } = line else { return Err(Undecodable::Button) };
+    let says = |option: &OptionSpec| !option.required || arguments.text(option.name).is_some();
+    let says_all = |leaf: &Leaf| leaf.in_lines.iter().all(says);
+    if !command::find(&path).is_some_and(|leaf| leaf.pages || (leaf.pressed && says_all(leaf))) {
+        return Err(Undecodable::Button);
+    }
+    Ok((path, arguments))
 }
 
 fn caller(

@@ -10,6 +10,7 @@ pub mod limiter;
 mod registration;
 mod relay;
 mod render;
+mod requests;
 pub mod rest;
 mod shown;
 pub mod watchdog;

@@ -1,10 +1,13 @@
 //! A reply as a Discord message: serenity's builders, within Discord's limits, every text made harmless.
 
-use serenity::builder::{CreateActionRow, CreateButton, CreateEmbed, EditInteractionResponse};
+use serenity::builder::{
+    CreateActionRow, CreateButton, CreateEmbed, CreateInputText, CreateModal, EditInteractionResponse,
+};
 use serenity::model::Colour;
-use serenity::model::application::ButtonStyle;
+use serenity::model::application::{ButtonStyle, InputTextStyle};
 
-use crate::reply::{Button, Piece, Reply, Text, Tone};
+use crate::deploy::reason::REASON_CHARS_MAX;
+use crate::reply::{Button, Form, Input, Piece, Reply, Text, Tone};
 use crate::text;
 
 /// Discord's limits, in UTF-16 units: resources/message, "Embed Limits", and components/reference, "Button".
@@ -16,6 +19,8 @@ const FIELD_VALUE_MAX: usize = 1_024;
 const URL_MAX: usize = 512;
 const CUSTOM_ID_MAX: usize = 100;
 const LABEL_MAX: usize = 80;
+/// What fits a form's short field; ours.
+const SHORT_INPUT_MAX: usize = 50;
 /// Titles, descriptions, field names and values of one message.
 const EMBEDS_MAX: usize = 6_000;
 
@@ -65,6 +70,18 @@ pub fn rows(reply: &Reply) -> Vec<CreateActionRow> {
         .take(5)
         .collect();
     if buttons.is_empty() { Vec::new() } else { vec![CreateActionRow::Buttons(buttons)] }
+}
+
+/// The modal that shows `form`. Text inputs in action rows: what is typed into the newer labels, serenity loses.
+pub fn modal(form: &Form) -> CreateModal {
+    let input = |input: &Input| {
+        let style = if input.name == "reason" { InputTextStyle::Paragraph } else { InputTextStyle::Short };
+        let text = CreateInputText::new(style, input.label, input.name).required(input.required);
+        let max = if input.name == "reason" { REASON_CHARS_MAX } else { SHORT_INPUT_MAX };
+        let text = text.max_length(u16::try_from(max).unwrap_or(u16::MAX));
+        CreateActionRow::InputText(if input.example.is_empty() { text } else { text.placeholder(input.example) })
+    };
+    CreateModal::new(form.line.as_str(), form.title).components(form.inputs.iter().map(input).collect())
 }
 
 /// The text in at most `max` units: what doesn't fit is cut between two pieces, or inside plain words.

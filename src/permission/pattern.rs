@@ -11,8 +11,8 @@ use crate::invalid::Invalid;
 
 /// What makes a glob of a text.
 const SPECIAL: [char; 8] = ['*', '?', '[', ']', '{', '}', '\\', '!'];
-/// The longest pattern in characters.
-const CHARS_MAX: usize = 200;
+/// The longest pattern in characters: a repository's name alone can have 201.
+const CHARS_MAX: usize = 250;
 
 /// A glob: `*` is any text (slashes too), `?` one character, `[ab]` one of those, `{a,b}` either.
 #[derive(Debug, Clone)]

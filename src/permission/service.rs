@@ -34,6 +34,12 @@ pub struct Holdings {
 }
 
 impl Holdings {
+    /// Whether they may do `action`, one of those that were asked about, to what is asked.
+    pub fn allow(&self, action: Action, ask: Ask<'_>) -> bool {
+        let Caller { actor, guild, .. } = &self.caller;
+        decide(&self.rules, &self.owners, actor, *guild, action, ask, self.now).is_allowed()
+    }
+
     /// Of which branches of a repository they hold `action` in an environment; nothing when of none.
     pub fn branches(&self, action: Action, repo: &str, environment: &str) -> Option<Branches> {
         let Caller { actor, guild, .. } = &self.caller;
@@ -133,13 +139,20 @@ impl Permissions {
 
     /// Makes a rule.
     pub async fn grant(&self, caller: &Caller, grant: Grant) -> Result<Rule, Refusal> {
-        let now = self.clock.now();
         let _changing = self.changes.begin();
         let mut tx = self.db.begin().await?;
-        self.ensure_guild(&mut tx, caller.guild).await?;
-        self.require_may_give(&mut tx, caller, &grant).await?;
+        let rule = self.grant_in(&mut tx, caller, grant).await?;
+        tx.commit().await?;
+        Ok(rule)
+    }
+
+    /// The same in the transaction of what the rule comes of. A change is under way, [`Self::changes`], until that is committed.
+    pub async fn grant_in(&self, tx: &mut Tx, caller: &Caller, grant: Grant) -> Result<Rule, Refusal> {
+        let now = self.clock.now();
+        self.ensure_guild(tx, caller.guild).await?;
+        self.require_may_give(tx, caller, &grant).await?;
         let rule = Rule {
-            id: guild::store::next_rule(&mut tx, caller.guild).await?,
+            id: guild::store::next_rule(tx, caller.guild).await?,
             subject: grant.subject,
             effect: grant.effect,
             action: grant.action,
@@ -150,9 +163,8 @@ impl Permissions {
             made_by_name: caller.actor.name.clone(),
             made_at: now,
         };
-        store::insert(&mut tx, caller.guild, &rule).await?;
-        audit::append(&mut tx, &self.entry(caller, audit::Action::PermissionGranted, &rule)).await?;
-        tx.commit().await?;
+        store::insert(tx, caller.guild, &rule).await?;
+        audit::append(tx, &self.entry(caller, audit::Action::PermissionGranted, &rule)).await?;
         Ok(rule)
     }
 
@@ -232,6 +244,39 @@ impl Permissions {
             rules.extend(self.rules_for(&mut reader, caller, &caller.actor, *action).await?);
         }
         Ok(Holdings { rules, caller: caller.clone(), owners: Arc::clone(&self.owners), now: self.clock.now() })
+    }
+
+    /// Until when `caller` holds `action` over all of `scope`.
+    pub async fn held(&self, caller: &Caller, action: Action, scope: &Scope) -> Result<Held, DbError> {
+        let rules = self.rules_for(&mut self.db.reader().await?, caller, &caller.actor, action).await?;
+        Ok(self.holding(&rules, caller, action).over(scope))
+    }
+
+    /// The rules that refuse `caller` an action all over `scope`, whatever is granted.
+    pub async fn refusing(&self, caller: &Caller, action: Action, scope: &Scope) -> Result<Vec<RuleId>, DbError> {
+        let rules = self.rules_for(&mut self.db.reader().await?, caller, &caller.actor, action).await?;
+        let refuses = |rule: &&Rule| rule.effect == Effect::Deny && rule.scope.covers(scope);
+        Ok(rules.iter().filter(refuses).map(|rule| rule.id).collect())
+    }
+
+    /// Which of `scopes` `caller` administers the whole of.
+    pub async fn administered(&self, caller: &Caller, scopes: &[Scope]) -> Result<Vec<bool>, DbError> {
+        let rules = self.rules_for(&mut self.db.reader().await?, caller, &caller.actor, Action::Admin).await?;
+        let holding = self.holding(&rules, caller, Action::Admin);
+        Ok(scopes.iter().map(|scope| holding.over(scope) != Held::No).collect())
+    }
+
+    /// Whom to ask for a grant of what is asked, owners first.
+    pub async fn who_can_grant(&self, guild: GuildId, ask: Ask<'_>) -> Result<Vec<Subject>, DbError> {
+        let now = self.clock.now();
+        let admins = store::rules_about(self.db.pool(), guild, Action::Admin, now).await?;
+        Ok(who_can_grant(&admins, &self.owners, ask, now))
+    }
+
+    /// Refuses unless `caller` administers the whole of `scope`.
+    pub async fn require_admin_in(&self, tx: &mut Tx, caller: &Caller, scope: &Scope) -> Result<(), Refusal> {
+        let admins = store::rules_about(&mut **tx, caller.guild, Action::Admin, self.clock.now()).await?;
+        self.require_admin_over(&admins, caller, scope)
     }
 
     fn holding<'a>(&self, rules: &'a [Rule], caller: &Caller, action: Action) -> Holding<'a> {

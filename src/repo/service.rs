@@ -10,7 +10,7 @@ use crate::audit::{self, Entry, Outcome};
 use crate::circleci::Project;
 use crate::db::{Db, DbError, Reader};
 use crate::id::GuildId;
-use crate::permission::{Action, Ask, Permissions};
+use crate::permission::{Action, Ask, Case, Pattern, Permissions, Scope};
 use crate::refusal::Refusal;
 use crate::time::Clock;
 
@@ -172,6 +172,27 @@ impl Repos {
         let repo = self.find(&mut reader, caller.guild, name).await?;
         let environments = self.environments(&mut reader, caller.guild, name).await?;
         Ok((repo, environments))
+    }
+
+    /// Of the patterns of `scope` the first that fits nothing registered in `guild`: what it is of, and the pattern.
+    pub async fn fits_nothing(
+        &self,
+        guild: GuildId,
+        scope: &Scope,
+    ) -> Result<Option<(&'static str, Pattern)>, DbError> {
+        let environments = store::environments_of_guild(self.db.pool(), guild).await?;
+        let fits = |pattern: &Pattern, name: &str| pattern.matches(name, Case::Ignored);
+        let mut repos = store::repos(self.db.pool(), guild).await?;
+        repos.retain(|repo| fits(&scope.repo, repo.name.as_str()));
+        if repos.is_empty() && scope.repo != Pattern::any() {
+            return Ok(Some(("repository", scope.repo.clone())));
+        }
+        let of_these = |key: &str| repos.iter().any(|repo| repo.name.key() == key);
+        let is_there = environments
+            .iter()
+            .any(|(key, environment)| of_these(key) && fits(&scope.environment, environment.name.as_str()));
+        let nowhere = !is_there && scope.environment != Pattern::any();
+        Ok(nowhere.then(|| ("environment", scope.environment.clone())))
     }
 
     /// A registered repository, whoever asks.

@@ -86,6 +86,7 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
     > /deploy acme/web main
     Not permitted
       You need the permission `deploy` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @you. Nothing was done.
+      Request access: /access request acme/web environment:production action:deploy
 
     > /as you
     You speak as you now
@@ -112,6 +113,7 @@ async fn a_guest_is_told_what_is_missing_and_who_grants_it_and_can_then_deploy()
     > /deploy acme/web develop
     Not permitted
       You need the permission `deploy` for `acme/web`, branch `develop`, environment `production`, and no rule gives it to you. It can be granted by @you. Nothing was done.
+      Request access: /access request acme/web environment:production action:deploy
 
     > /permission check you acme/web
     Not permitted
@@ -145,6 +147,7 @@ async fn help_is_the_tables_and_tells_what_the_console_has_beside_it() {
       `/rollback` Go back to what was live before
       `/deploys list | show | cancel | retry | approve` The deploys there were, and what can be done to one
       `/permission grant | revoke | list | check` Who may do what
+      `/access request | approve | reject | withdraw | list` Ask for access that runs out by itself
       `/repo add | list | show | edit | remove` The repositories that can be deployed
       `/environment set | parameter | list | show | remove` How a repository's environments are deployed
       `/whoami` What you may do here

@@ -51,6 +51,7 @@ async fn a_job_that_waits_is_approved_from_the_card_never_by_its_asker() {
     (only you can see this)
     # Not permitted
     You need the permission `approve` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @somebody. Nothing was done.
+    [Request access](/access request acme/web environment:production action:approve)
     ");
     assert_eq!(stage.circleci.requests_to(Route::Approve).len(), 0);
 

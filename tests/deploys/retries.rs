@@ -91,6 +91,7 @@ async fn a_retry_needs_its_permission_and_an_end() {
 
     # Not permitted
     You need the permission `deploy` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @somebody. Nothing was done.
+    [Request access](/access request acme/web environment:production action:deploy)
 
     # Not done
     There is no deploy `#99` here that you may see. `/deploys list` shows those that you may.

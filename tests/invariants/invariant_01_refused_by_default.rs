@@ -20,6 +20,7 @@ async fn without_a_matching_allow_nothing_happens() {
     (only you can see this)
     # Not permitted
     You need the permission `deploy` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @somebody. Nothing was done.
+    [Request access](/access request acme/web environment:production action:deploy)
     ");
 
     let almost = [

@@ -182,6 +182,20 @@ pub async fn put_acts(tx: &mut Tx, deploy: &mut Deploy) -> Result<(), DbError> {
     Ok(())
 }
 
+/// The repositories of a guild's last deploys, the latest first.
+pub async fn recent_repos(executor: impl Executor<'_, Database = Any>, guild: GuildId) -> Result<Vec<String>, DbError> {
+    let names = sqlx::query_scalar(
+        "SELECT repo
+           FROM (SELECT repo, number FROM deploy WHERE guild_id = $1 ORDER BY number DESC LIMIT 200) AS latest
+          GROUP BY repo
+          ORDER BY MAX(number) DESC",
+    )
+    .bind(guild.row())
+    .fetch_all(executor)
+    .await?;
+    Ok(names)
+}
+
 /// The branches of a repository that were deployed here, the latest first.
 pub async fn branches(
     executor: impl Executor<'_, Database = Any>,

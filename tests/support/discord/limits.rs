@@ -110,7 +110,10 @@ pub fn check_choices(data: &Value, errors: &mut FormErrors) {
     }
 }
 
-/// Checks a modal's title, id and the presence of its components.
+const INPUT_LABEL_MAX: usize = 45;
+const INPUT_PLACEHOLDER_MAX: usize = 100;
+
+/// Checks a modal: its title, its id and its text inputs, one in each row (components/reference, "Text Input").
 pub fn check_modal(data: &Value, errors: &mut FormErrors) {
     let text = |key: &str| data[key].as_str().unwrap_or("");
     errors.length("data.title", text("title"), 1, MODAL_TITLE_MAX);
@@ -120,6 +123,39 @@ pub fn check_modal(data: &Value, errors: &mut FormErrors) {
         errors.required("data.components");
     }
     errors.count("data.components", components, ROWS_MAX);
+    let mut ids = Vec::new();
+    for (i, row) in data["components"].as_array().into_iter().flatten().enumerate() {
+        let inputs = row["components"].as_array().map_or(&[][..], Vec::as_slice);
+        let [input] = inputs else {
+            errors.add(
+                &format!("data.components.{i}"),
+                "COMPONENT_LAYOUT_INVALID",
+                "A row of a modal holds one text input",
+            );
+            continue;
+        };
+        let path = format!("data.components.{i}.components.0");
+        let text = |key: &str| input[key].as_str().unwrap_or("");
+        if input["type"] != 4 || !matches!(input["style"].as_u64(), Some(1 | 2)) {
+            errors.add(&format!("{path}.type"), "BASE_TYPE_CHOICES", "It must be a text input, short or a paragraph");
+        }
+        errors.length(&format!("{path}.custom_id"), text("custom_id"), 1, CUSTOM_ID_MAX);
+        errors.length(&format!("{path}.label"), text("label"), 1, INPUT_LABEL_MAX);
+        errors.length(&format!("{path}.placeholder"), text("placeholder"), 0, INPUT_PLACEHOLDER_MAX);
+        let in_range =
+            |key: &str, least: u64| input[key].as_u64().is_none_or(|length| (least..=4_000).contains(&length));
+        if !in_range("min_length", 0) || !in_range("max_length", 1) {
+            errors.add(&path, "NUMBER_TYPE_MAX", "A text input holds at most 4000 characters");
+        }
+        if ids.contains(&text("custom_id")) {
+            errors.add(
+                &format!("{path}.custom_id"),
+                "COMPONENT_CUSTOM_ID_DUPLICATED",
+                "Component custom id cannot be duplicated",
+            );
+        }
+        ids.push(text("custom_id"));
+    }
 }
 
 fn list<'a>(body: &'a Value, key: &str, errors: &mut FormErrors) -> Option<&'a Vec<Value>> {

@@ -220,7 +220,11 @@ impl FakeDiscord {
     pub async fn submit(&self, who: &Member, opened: &Interaction, texts: &[(&str, &str)]) -> Interaction {
         let modal = opened.modal().await;
         let rows = texts.iter().map(|(id, text)| {
-            assert!(modal.to_string().contains(&json!(id).to_string()), "the modal has no input {id}");
+            let mut inputs = modal["components"].as_array().into_iter().flatten().map(|row| &row["components"][0]);
+            let input = inputs.find(|input| input["custom_id"] == json!(id));
+            let input = input.unwrap_or_else(|| panic!("the modal has no input {id}"));
+            let max = input["max_length"].as_u64().unwrap_or(4_000);
+            assert!(text.chars().count() as u64 <= max, "Discord lets nobody type more than {max} characters there");
             json!({"type": 1, "id": 1, "components": [{"type": 4, "id": 2, "custom_id": id, "value": text}]})
         });
         let data = json!({"custom_id": modal["custom_id"], "components": rows.collect::<Vec<_>>()});

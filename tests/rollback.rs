@@ -160,6 +160,7 @@ async fn it_needs_its_own_permission_for_the_branch_that_would_run() {
     insta::assert_snapshot!(hears(&stage, rollback()).await, @"
     # Not permitted
     You need the permission `rollback` for `acme/web`, branch `main`, environment `production`, and no rule gives it to you. It can be granted by @somebody. Nothing was done.
+    [Request access](/access request acme/web environment:production action:rollback)
     ");
     let call = support::stage::grant(stage.alice().id, "rollback").string("branch", "release/*");
     stage.root().grants(call).await;

@@ -118,7 +118,7 @@ pub fn duration(text: &str) -> Result<Duration, Invalid> {
 pub fn written(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(604_800, 'w'), (86_400, 'd'), (3_600, 'h'), (60, 'm')];
-    let unit = units.into_iter().find(|(length, _)| seconds > 0 && seconds % length == 0);
+    let unit = units.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
     let (length, unit) = unit.unwrap_or((1, 's'));
     format!("{}{unit}", seconds / length)
 }

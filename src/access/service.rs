@@ -174,9 +174,18 @@ impl Requests {
         Ok(Recorded::New(Box::new(request)))
     }
 
-    /// Whether `caller` could decide a request now.
+    /// Whether `caller` could decide a request now. Where they can, it only reads: it stands before what Discord waits for.
     pub async fn require_decidable(&self, caller: &Caller, id: RequestId) -> Result<(), Refusal> {
-        // As it is decided, and undone.
+        let now = self.clock.now();
+        let waits = |request: &AccessRequest| {
+            request.state == State::Open && !request.is_due(now) && !request.is_by(&caller.actor)
+        };
+        if let Some(request) = self.numbered(caller.guild, id).await?.filter(waits)
+            && self.permissions.administered(caller, &[request.scope()]).await? == [true]
+        {
+            return Ok(());
+        }
+        // As it is decided, for the exact refusal; nothing of it is kept.
         let mut tx = self.db.begin().await?;
         self.decidable(&mut tx, caller, id).await.map(drop)
     }

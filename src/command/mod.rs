@@ -296,6 +296,7 @@ mod tests {
             for description in descriptions {
                 assert!((1..=100).contains(&description.chars().count()), "{path:?}: {description}");
             }
+            assert!(leaf.asks.iter().all(|asked| leaf.options.iter().any(|option| option.name == *asked)), "{path:?}");
             let unique: std::collections::HashSet<_> = names.iter().collect();
             assert_eq!(unique.len(), names.len(), "{path:?}");
         }

@@ -128,7 +128,7 @@ pub fn check_modal(data: &Value, errors: &mut FormErrors) {
         let inputs = row["components"].as_array().map_or(&[][..], Vec::as_slice);
         let [input] = inputs else {
             errors.add(
-                &format!("data.components.{i}"),
+                format!("data.components.{i}"),
                 "COMPONENT_LAYOUT_INVALID",
                 "A row of a modal holds one text input",
             );
@@ -137,7 +137,7 @@ pub fn check_modal(data: &Value, errors: &mut FormErrors) {
         let path = format!("data.components.{i}.components.0");
         let text = |key: &str| input[key].as_str().unwrap_or("");
         if input["type"] != 4 || !matches!(input["style"].as_u64(), Some(1 | 2)) {
-            errors.add(&format!("{path}.type"), "BASE_TYPE_CHOICES", "It must be a text input, short or a paragraph");
+            errors.add(format!("{path}.type"), "BASE_TYPE_CHOICES", "It must be a text input, short or a paragraph");
         }
         errors.length(&format!("{path}.custom_id"), text("custom_id"), 1, CUSTOM_ID_MAX);
         errors.length(&format!("{path}.label"), text("label"), 1, INPUT_LABEL_MAX);
@@ -149,7 +149,7 @@ pub fn check_modal(data: &Value, errors: &mut FormErrors) {
         }
         if ids.contains(&text("custom_id")) {
             errors.add(
-                &format!("{path}.custom_id"),
+                format!("{path}.custom_id"),
                 "COMPONENT_CUSTOM_ID_DUPLICATED",
                 "Component custom id cannot be duplicated",
             );

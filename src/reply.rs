@@ -1,4 +1,4 @@
-//! What is answered, for any chat: text, cards, fields and buttons. Says what a thing is (a name, a person, a time), never
+//! What is answered, for any chat: text, cards, fields, buttons and forms. Says what a thing is (a name, a person, a time), never
 //! how a chat writes it; text from people can only be put in where it will be made harmless.
 
 use crate::id::{ChannelId, GuildId, RoleId, UserId};

@@ -155,6 +155,39 @@ async fn nobody_decides_their_own_request_and_nobody_without_the_right() {
 }
 
 #[tokio::test]
+async fn nobody_approves_for_longer_than_they_hold_it_themselves() {
+    let stage = Stage::start().await;
+    let (asked, card) = asked(&stage).await;
+    let carol = stage.person("carol");
+    for action in ["admin", "deploy"] {
+        stage.root().grants(grant(carol.id, action).string("expires", "30m")).await;
+    }
+    let refused = presses(&stage, &carol, &card, "Approve").await;
+    assert!(refused.text().contains("It must end no later than that"), "{}", refused.text());
+    assert!(asked.original().unwrap().text().contains("open"), "the request still waits for somebody who holds it");
+    presses(&stage, &stage.root(), &card, "Approve").await;
+    asked.answer_when(|card| card.text().contains("approved")).await;
+    stage.finish().await;
+}
+
+/// What was recorded when the process was killed has its card at the next start, by the message that Discord made for the answer.
+#[tokio::test]
+async fn a_request_whose_card_was_never_shown_is_shown_at_the_next_start() {
+    let mut stage = Stage::start().await;
+    let (asked, _) = asked(&stage).await;
+    stage.kill_bot().await;
+    stage.another_program_writes("UPDATE access_request SET shown = 0, user_name = 'bob'").await;
+    stage.discord.expire(&asked);
+    let edits = asked.original().unwrap().history.len();
+    stage.start_bot_again().await;
+    asked.answer_when(|card| card.history.len() > edits && card.text().contains("open")).await;
+    let card = asked.original().unwrap();
+    presses(&stage, &stage.root(), &card, "Approve").await;
+    asked.answer_when(|card| card.text().contains("approved")).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn two_admins_who_press_at_once_decide_once() {
     let stage = Stage::start().await;
     let (asked, card) = asked(&stage).await;

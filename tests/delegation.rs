@@ -83,7 +83,10 @@ async fn nor_for_longer_than_they_hold_it() {
     let call = || grant(carol, "deploy").string("repo", "acme/web");
     for longer in [call(), call().string("expires", "9h")] {
         let told = hears(&stage, &stage.bob(), longer).await;
-        assert!(told.contains("You hold that yourself until") && told.contains("Name an end as `expires`"), "{told}");
+        assert!(
+            told.contains("You hold that yourself until") && told.contains("It must end no later than that"),
+            "{told}"
+        );
     }
     let made = hears(&stage, &stage.bob(), call().string("expires", "7h")).await;
     assert!(made.contains("is made"), "{made}");

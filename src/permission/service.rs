@@ -377,7 +377,7 @@ impl Permissions {
             Held::No => Err(not_theirs_to_give(grant)),
             Held::Until(end) if Held::from(grant.expires_at) > Held::Until(end) => Err(Refusal::conflict(
                 format!("You hold that yourself until {end} only, and nobody gives away more than they hold."),
-                "Name an end as `expires` that is not later.",
+                "It must end no later than that.",
             )),
             Held::Until(_) | Held::ForGood => Ok(()),
         }

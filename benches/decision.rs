@@ -16,7 +16,8 @@ use slipway::complete::complete;
 use slipway::db::{DatabaseUrl, Db};
 use slipway::deploy::Pace;
 use slipway::id::{GuildId, RoleId, UserId};
-use slipway::permission::{Action, Ask, Permissions};
+use slipway::permission::service::Grant;
+use slipway::permission::{Action, Ask, Effect, Permissions, Scope, Subject};
 use slipway::repo::{NewRepo, Repo, Vcs};
 use slipway::time::Clock;
 use sqlx::{Connection, SqliteConnection};
@@ -87,6 +88,15 @@ async fn app(db: Db, sandbox: &Sandbox) -> Arc<App> {
         let repo = Repo { name: name.parse().unwrap(), vcs: Vcs::GitHub, project: None, default_branch: None };
         app.repos.add(&operator, NewRepo { repo, job: None }).await.unwrap();
     }
+    let everyone_may_view = Grant {
+        subject: Subject::everyone(operator.guild),
+        effect: Effect::Allow,
+        action: Action::View,
+        scope: Scope::everywhere(),
+        expires_at: None,
+        reason: None,
+    };
+    app.permissions.grant(&operator, everyone_may_view).await.unwrap();
     app
 }
 

@@ -187,6 +187,25 @@ async fn a_request_whose_card_was_never_shown_is_shown_at_the_next_start() {
     stage.finish().await;
 }
 
+/// A policy that is exported can be applied again, so a rule's reason is no longer than one that somebody gives.
+#[tokio::test]
+async fn the_longest_reason_makes_a_rule_whose_reason_is_one() {
+    let stage = Stage::start().await;
+    let asked = stage.bob().runs(request(&"r".repeat(500))).await;
+    let card = asked.answer_when(|card| card.text().contains("open")).await;
+    presses(&stage, &stage.root(), &card, "Approve").await;
+    let reasons: Vec<Option<String>> = sqlx::query_scalar("SELECT reason FROM rule ORDER BY number")
+        .fetch_all(&mut stage.another_program().await)
+        .await
+        .unwrap();
+    let reason = reasons.last().unwrap().as_ref().unwrap();
+    assert!(
+        reason.starts_with("Access request #1: r") && reason.parse::<slipway::deploy::Reason>().is_ok(),
+        "{reason}"
+    );
+    stage.finish().await;
+}
+
 #[tokio::test]
 async fn two_admins_who_press_at_once_decide_once() {
     let stage = Stage::start().await;

@@ -2,6 +2,7 @@
 
 use super::request::{AccessRequest, Decision, State};
 use crate::actor::ActorId;
+use crate::deploy;
 use crate::id::GuildId;
 use crate::permission::Subject;
 use crate::reply::{Button, Piece, Reply, Text, Tone};
@@ -91,9 +92,8 @@ fn by(decision: &Decision) -> Text {
 
 fn person(id: &ActorId) -> Text {
     match id {
-        ActorId::User(id) => Text::default().piece(Piece::User(*id)),
         ActorId::Slipway => Text::of("nobody in time"),
-        ActorId::Cli(_) => Text::of("the operator"),
+        decider => deploy::card::person(decider),
     }
 }
 

@@ -15,12 +15,14 @@ use crate::audit::{self, Entry, Outcome};
 use crate::db::{Db, DbError, Tx};
 use crate::deploy::Reason;
 use crate::deploy::plan::choose;
+use crate::deploy::reason::REASON_CHARS_MAX;
 use crate::id::{GuildId, InteractionId, MessageId, RequestId};
 use crate::permission::service::Grant;
 use crate::permission::{Action, Ask, Effect, Held, Permissions, Subject};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::repo::{EnvironmentName, RepoName, Repos};
+use crate::text;
 use crate::time::Clock;
 
 /// The longest pause between two looks for requests that nobody decided in time.
@@ -208,7 +210,11 @@ impl Requests {
             action: request.action,
             scope: request.scope(),
             expires_at: Some(until),
-            reason: Some(format!("Access request {}: {}", request.id, request.reason)),
+            // No longer than a reason may be: the rule stands in policies too.
+            reason: Some(
+                text::clip(&format!("Access request {}: {}", request.id, request.reason), REASON_CHARS_MAX)
+                    .into_owned(),
+            ),
         };
         let rule = self.permissions.grant_in(&mut tx, caller, grant).await?;
         let mut decision = Decision::by(&caller.actor, now, reason);

@@ -155,7 +155,12 @@ impl Grant {
         };
         let rule = app.permissions.grant(caller, grant).await?;
         let mut body = line(&rule, caller.guild);
-        if let Some((what, pattern)) = app.repos.fits_nothing(caller.guild, &rule.scope).await? {
+        // The rule is made: a database that fails only now takes nothing of it away.
+        let unfit = app.repos.fits_nothing(caller.guild, &rule.scope).await.unwrap_or_else(|error| {
+            tracing::warn!("Whether a new rule fits anything can't be read: {error}");
+            None
+        });
+        if let Some((what, pattern)) = unfit {
             let note = format!(" fits no registered {what} yet, so the rule does nothing until one does.");
             body = body.line().strong("Warning: ").code(pattern).plain(note);
         }

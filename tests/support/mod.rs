@@ -9,5 +9,6 @@
 pub mod circleci;
 pub mod discord;
 pub mod stage;
+mod tidy;
 
 pub use stage::{Person, Stage};

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::circleci::FakeCircleCi;
 use super::discord::{CommandCall, FakeDiscord, Guild, Interaction, Member, MessageView};
+use super::tidy::{is_commit, is_short, replace_between};
 
 /// The stage of one test.
 pub struct Stage {
@@ -478,24 +479,4 @@ pub fn deploy(repo: &str, branch: &str) -> CommandCall {
 /// `/permission grant who action`.
 pub fn grant(who: u64, action: &str) -> CommandCall {
     CommandCall::new("permission").sub("grant").mentionable("who", who).string("action", action)
-}
-
-/// Whether it is a whole commit hash.
-fn is_commit(word: &str) -> bool {
-    word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn is_short(word: &str) -> bool {
-    word.len() == 7 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn replace_between(text: &str, before: &str, after: &str, with: &str) -> String {
-    let mut tidy = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(before) {
-        tidy.push_str(&rest[..at]);
-        tidy.push_str(with);
-        rest = rest[at..].find(after).map_or("", |end| &rest[at + end + after.len()..]);
-    }
-    tidy + rest
 }

@@ -49,7 +49,7 @@ pub fn command(interaction: &CommandInteraction) -> Result<Request, Undecodable>
         }
     }
     Ok(Request {
-        interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
+        interaction: Some(id(interaction.id)?),
         path,
         arguments,
         caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_deref())?,
@@ -65,12 +65,8 @@ pub fn typed(interaction: &CommandInteraction) -> Option<(String, String)> {
 /// that the table lets a button run, with the presser's own permissions.
 pub fn button(interaction: &ComponentInteraction) -> Result<Request, Undecodable> {
     let (path, arguments) = line(interaction.guild_id, &interaction.data.custom_id)?;
-    Ok(Request {
-        interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
-        path,
-        arguments,
-        caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?,
-    })
+    let caller = caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?;
+    Ok(Request { interaction: Some(id(interaction.id)?), path, arguments, caller })
 }
 
 /// A form that somebody has filled in: its id is a line as a button's is, and what was typed are options of that command.
@@ -85,12 +81,8 @@ pub fn form(interaction: &ModalInteraction) -> Result<Request, Undecodable> {
             arguments.insert(&input.custom_id, Value::Text(value.trim().to_owned()));
         }
     }
-    Ok(Request {
-        interaction: Some(InteractionId::new(interaction.id.get()).ok_or(Undecodable::Id)?),
-        path,
-        arguments,
-        caller: caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?,
-    })
+    let caller = caller(interaction.guild_id, interaction.channel_id, &interaction.user, interaction.member.as_ref())?;
+    Ok(Request { interaction: Some(id(interaction.id)?), path, arguments, caller })
 }
 
 /// The line that a button or a form carries, if it is one that may be pressed.
@@ -122,6 +114,10 @@ fn caller(
             roles: member.map(|member| ids(&member.roles)).unwrap_or_default(),
         },
     })
+}
+
+fn id(interaction: model::InteractionId) -> Result<InteractionId, Undecodable> {
+    InteractionId::new(interaction.get()).ok_or(Undecodable::Id)
 }
 
 fn ids(roles: &[model::RoleId]) -> Vec<RoleId> {

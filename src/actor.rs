@@ -53,6 +53,11 @@ impl Actor {
         Self { id: ActorId::Cli(user.to_owned()), name: format!("cli:{user}"), roles: Vec::new() }
     }
 
+    /// Slipway itself.
+    pub fn slipway() -> Self {
+        Self { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: Vec::new() }
+    }
+
     /// Whether they hold `role` in `guild`; everyone holds the role whose id is the guild's.
     pub fn holds(&self, role: RoleId, guild: GuildId) -> bool {
         role.row() == guild.row() || self.roles.contains(&role)

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{AccessRequest, Requests};
 use crate::acknowledgements::Acknowledgements;
-use crate::actor::{Actor, ActorId, Caller};
+use crate::actor::{Actor, Caller};
 use crate::audit::{self, Entry, Outcome};
 use crate::circleci::{CircleCi, Reachable};
 use crate::command::{self, Arguments, Command, Path};
@@ -217,7 +217,7 @@ impl App {
 
     /// Records an act of the process itself: its start, or its stop.
     pub async fn record_process(&self, action: audit::Action) -> Result<(), DbError> {
-        let slipway = Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: Vec::new() };
+        let slipway = Actor::slipway();
         let mut tx = self.db.begin().await?;
         let entry = Entry::new(GuildId::PROCESS, self.clock.now(), &slipway, action, Outcome::Allowed)
             .detail(serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));

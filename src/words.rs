@@ -1,9 +1,12 @@
 //! Splits a line into words: at spaces, save inside double quotes. The one set of quoting rules for the console's lines,
 //! for `parameters:` and for audit queries.
 
+use std::ops::Range;
+
 use winnow::combinator::{alt, delimited, preceded, repeat, terminated};
 use winnow::error::ContextError;
 use winnow::prelude::*;
+use winnow::stream::LocatingSlice;
 use winnow::token::{any, none_of, take_till, take_while};
 
 /// One word of a line, its quotes taken off.
@@ -15,6 +18,8 @@ pub struct Word {
     pub bare: usize,
     /// Whether some of it was quoted: then it is text, whatever it looks like.
     pub quoted: bool,
+    /// Where it stands in its line, quotes included, in bytes.
+    pub span: Range<usize>,
 }
 
 /// A quote that is opened and never closed.
@@ -25,14 +30,19 @@ pub struct Word {
 pub struct UnclosedQuote {
     /// What stands before the quote.
     pub after: String,
+    /// Where the word stands that the quote is in, to the line's end, in bytes.
+    pub span: Range<usize>,
 }
 
 /// Splits `line` into words. `\"` and `\\` inside quotes stand for the signs themselves; a backslash elsewhere is a
 /// backslash, and an apostrophe is an apostrophe.
 pub fn split(line: &str) -> Result<Vec<Word>, UnclosedQuote> {
-    preceded(spaces, repeat(0.., terminated(word, spaces)))
-        .parse(line)
-        .map_err(|error| UnclosedQuote { after: line[..error.offset()].trim_end_matches('"').trim().to_owned() })
+    preceded(spaces, repeat(0.., terminated(word, spaces))).parse(Line::new(line)).map_err(|error| {
+        let before = line[..error.offset()].trim_end_matches('"').trim_end();
+        let space = before.char_indices().rfind(|(_, c)| c.is_whitespace());
+        let word = space.map_or(0, |(at, space)| at + space.len_utf8());
+        UnclosedQuote { after: before.trim_start().to_owned(), span: word..line.len() }
+    })
 }
 
 /// Writes `text` so that [`split`] reads it as one word.
@@ -41,24 +51,27 @@ pub fn quote(text: &str) -> String {
     if bare { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
-fn spaces<'a>(input: &mut &'a str) -> Result<&'a str, ContextError> {
+type Line<'a> = LocatingSlice<&'a str>;
+
+fn spaces<'a>(input: &mut Line<'a>) -> Result<&'a str, ContextError> {
     take_while(0.., char::is_whitespace).parse_next(input)
 }
 
-fn word(input: &mut &str) -> Result<Word, ContextError> {
-    let parts: Vec<(String, bool)> = repeat(1.., alt((quoted, bare))).parse_next(input)?;
+fn word(input: &mut Line<'_>) -> Result<Word, ContextError> {
+    let (parts, span): (Vec<(String, bool)>, _) = repeat(1.., alt((quoted, bare))).with_span().parse_next(input)?;
     Ok(Word {
+        span,
         bare: parts.iter().take_while(|(_, quoted)| !quoted).map(|(text, _)| text.len()).sum(),
         quoted: parts.iter().any(|(_, quoted)| *quoted),
         text: parts.into_iter().map(|(text, _)| text).collect(),
     })
 }
 
-fn bare(input: &mut &str) -> Result<(String, bool), ContextError> {
+fn bare(input: &mut Line<'_>) -> Result<(String, bool), ContextError> {
     take_till(1.., |c: char| c.is_whitespace() || c == '"').map(|text: &str| (text.to_owned(), false)).parse_next(input)
 }
 
-fn quoted(input: &mut &str) -> Result<(String, bool), ContextError> {
+fn quoted(input: &mut Line<'_>) -> Result<(String, bool), ContextError> {
     let sign = alt((preceded('\\', any.verify(|c| matches!(c, '"' | '\\'))), none_of('"')));
     delimited('"', repeat(0.., sign), '"').map(|text: String| (text, true)).parse_next(input)
 }
@@ -86,11 +99,16 @@ mod tests {
         let bare = |line: &str| split(line).unwrap()[0].bare;
         assert_eq!((bare(r#"A="1"2"#), bare(r#""A=1""#), bare("A=1")), (2, 0, 3));
         assert!(split(r#"A="1""#).unwrap()[0].quoted && !split("A=1").unwrap()[0].quoted);
+        let line = r#" é  a:"b c"d  e"#;
+        let spans: Vec<&str> = split(line).unwrap().into_iter().map(|word| &line[word.span]).collect();
+        assert_eq!(spans, ["é", r#"a:"b c"d"#, "e"]);
     }
 
     #[test]
     fn a_quote_never_closed_is_pointed_at() {
-        assert_eq!(split(r#"a b reason:"x y"#).unwrap_err().after, "a b reason:");
+        let line = "a\u{a0} b reason:\"x y";
+        let unclosed = split(line).unwrap_err();
+        assert_eq!((unclosed.after.as_str(), &line[unclosed.span]), ("a\u{a0} b reason:", "reason:\"x y"));
     }
 
     proptest! {

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use slipway::actor::{Actor, ActorId};
 use slipway::audit::chain::{SALT_BYTES, link};
-use slipway::audit::{self, Action, Checked, Entry, Fault, Head, Outcome};
+use slipway::audit::search::{From, page};
+use slipway::audit::{self, Action, AsOf, Checked, Entry, Fault, Head, Outcome, Query, Question};
 use slipway::db::Db;
 use slipway::id::{ChannelId, DeployId, GuildId, UserId};
 use slipway::time::Timestamp;
@@ -86,8 +87,9 @@ impl Log {
                 .fetch_all(self.db.pool())
                 .await
                 .unwrap();
-        assert_eq!(triggers.len(), 3);
-        for trigger in triggers {
+        assert_eq!(triggers.len(), 5);
+        // The two that note what is appended stay: they refuse nothing.
+        for trigger in triggers.iter().filter(|trigger| !trigger.contains("_has_")) {
             self.tamper(&format!("DROP TRIGGER {trigger}")).await.unwrap();
         }
         self.tamper("CREATE TABLE kept AS SELECT * FROM audit_log").await.unwrap();
@@ -96,7 +98,8 @@ impl Log {
 
     async fn restore(&self) {
         self.tamper("DELETE FROM audit_log").await.unwrap();
-        self.tamper("INSERT INTO audit_log SELECT * FROM kept").await.unwrap();
+        self.tamper("DELETE FROM audit_head").await.unwrap();
+        self.tamper("INSERT INTO audit_log SELECT * FROM kept ORDER BY seq").await.unwrap();
         assert!(self.verify(&[]).await.holds());
     }
 
@@ -228,15 +231,43 @@ async fn removal_insertion_and_reordering_are_found_and_located() {
 }
 
 #[tokio::test]
-async fn cutting_off_the_newest_entries_shows_against_a_noted_head() {
+async fn cutting_off_the_newest_entries_shows_against_the_note_beside_the_log() {
+    let log = Log::with_five_entries().await.without_triggers().await;
+    log.tamper("DELETE FROM audit_log WHERE seq > 3").await.unwrap();
+    assert_eq!(log.breaks().await, ["entries 4 to 5 were cut off: audit_head has noted 5 as the newest one"]);
+    log.tamper("DELETE FROM audit_log").await.unwrap();
+    assert_eq!(log.breaks().await, ["entries 1 to 5 were cut off: audit_head has noted 5 as the newest one"]);
+    assert_eq!(audit::store::guilds(log.db.pool()).await.unwrap(), [ACME], "an emptied chain is still asked about");
+    log.restore().await;
+    log.tamper("DELETE FROM audit_head").await.unwrap();
+    assert_eq!(log.breaks().await, ["entry 5 is the newest, and the row of audit_head that says so is gone"]);
+}
+
+#[tokio::test]
+async fn a_broken_chain_is_gone_on_from_as_it_stands_and_says_so_for_ever() {
+    let log = Log::with_five_entries().await.without_triggers().await;
+    log.tamper("DELETE FROM audit_log WHERE seq > 3").await.unwrap();
+    assert_eq!(log.append(&deploy(ACME, 6)).await.seq, 5, "after the entry that tells of the break");
+    assert_eq!(log.append(&deploy(ACME, 7)).await.seq, 6, "which is told once");
+    let recorded = ["entry 4 records that what stood before it had been cut off or changed: its reason says what"];
+    assert_eq!(log.breaks().await, recorded);
+    let mut connection = log.db.reader().await.unwrap();
+    let entry = audit::store::entry(&mut connection, ACME, 4).await.unwrap().unwrap();
+    let why = "The newest entry was #5, and now is #3: what came after it was cut off.";
+    assert_eq!((entry.action.as_str(), entry.reason.as_deref()), ("audit.broken", Some(why)));
+}
+
+#[tokio::test]
+async fn cutting_off_the_newest_entries_and_their_note_shows_against_a_noted_head() {
     let log = Log::with_five_entries().await.without_triggers().await;
     let noted = vec![log.verify(&[]).await.head.hash];
     assert_eq!(log.verify(&noted).await.found, [Head { seq: 5, hash: noted[0].clone() }]);
-
     log.append(&deploy(ACME, 6)).await;
     assert_eq!(log.verify(&noted).await.found.len(), 1, "a head stays in its chain while that grows");
 
+    let renote = "UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1)";
     log.tamper("DELETE FROM audit_log WHERE seq > 4").await.unwrap();
+    log.tamper(renote).await.unwrap();
     let checked = log.verify(&noted).await;
     assert!(checked.holds() && checked.found.is_empty(), "what is left is a chain, and the head is not in it");
 
@@ -245,7 +276,9 @@ async fn cutting_off_the_newest_entries_shows_against_a_noted_head() {
     assert!(rebuilt.holds() && rebuilt.entries == 5 && rebuilt.found.is_empty(), "nor when it was rebuilt from there");
 
     log.tamper("DELETE FROM audit_log").await.unwrap();
-    assert!(log.verify(&noted).await.found.is_empty(), "nor when all is gone");
+    log.tamper("DELETE FROM audit_head").await.unwrap();
+    let emptied = log.verify(&noted).await;
+    assert!(emptied.holds() && emptied.found.is_empty(), "nor when all is gone");
 }
 
 #[tokio::test]
@@ -335,7 +368,8 @@ async fn hostile_text_is_kept_and_breaks_nothing() {
     }
     let checked = log.verify(&[]).await;
     assert!(checked.holds(), "{:?}", checked.broken);
-    let rows = audit::page(log.db.pool(), ACME, &"".parse().unwrap(), None, 100, at(0)).await.unwrap();
+    let question = Question { guild: ACME, query: Query::default(), as_of: AsOf::utc(at(0)) };
+    let rows = page(log.db.pool(), &question, From::Newest, 100, None, &|_| true).await.unwrap().rows;
     for (row, text) in rows.iter().rev().zip(&hostile) {
         assert_eq!(row.reason, Some(text.replace('\0', "\u{fffd}")));
         let detail: serde_json::Value = serde_json::from_str(row.detail.as_ref().unwrap()).unwrap();

@@ -288,7 +288,7 @@ impl Requests {
             let mut tx = self.db.begin().await?;
             let still = store::request(&mut *tx, due.guild, due.id).await?.filter(|request| request.is_due(now));
             let Some(mut request) = still else { continue };
-            let slipway = Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: Vec::new() };
+            let slipway = Actor::slipway();
             request.end(State::Expired, Decision::by(&slipway, now, None));
             store::end(&mut tx, &mut request).await?;
             audit::append(&mut tx, &self.entry(&slipway, &request, audit::Action::AccessExpired)).await?;

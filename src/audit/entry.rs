@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::chain::Head;
 use crate::actor::{Actor, ActorId};
 use crate::id::{ChannelId, DeployId, GuildId};
 use crate::time::Timestamp;
@@ -62,6 +64,24 @@ vocabulary! {
         EnvironmentRemoved = "environment.removed",
         /// A change to the environments, or a look at them, was refused.
         EnvironmentDenied = "environment.denied",
+        /// The audit log was asked something.
+        AuditSearched = "audit.searched",
+        /// One entry of the audit log was looked at in full.
+        AuditShown = "audit.shown",
+        /// Entries of the audit log were given out as a file.
+        AuditExported = "audit.exported",
+        /// A question to the audit log, an export or another act on it was refused.
+        AuditDenied = "audit.denied",
+        /// A query was saved under a name.
+        AuditQuerySaved = "audit.query_saved",
+        /// A saved query was removed.
+        AuditQueryForgotten = "audit.query_forgotten",
+        /// The free text and the name of an entry were erased.
+        AuditRedacted = "audit.redacted",
+        /// The oldest entries were written to a file and removed.
+        AuditArchived = "audit.archived",
+        /// The newest entry was not the one that had been noted: the chain goes on from there as it stands.
+        AuditBroken = "audit.broken",
         /// The process began its work.
         SlipwayStarted = "slipway.started",
         /// The process ended its work by itself, or was told to.
@@ -197,6 +217,37 @@ impl Entry {
     pub fn detail(self, detail: Value) -> Self {
         Self { detail: Some(detail), ..self }
     }
+}
+
+/// What the `detail` of [`Action::AuditRedacted`] says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Redacted {
+    /// The numbers of the erased entries: that of the one that was asked for; where it records redactions itself, theirs too.
+    pub redacted: Vec<i64>,
+}
+
+/// What the `detail` of [`Action::AuditArchived`] says, beside what else is known of the file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Archived {
+    /// The number of the newest entry that was archived.
+    pub last: i64,
+    /// Its hash.
+    pub head: String,
+}
+
+/// The entry that a chain goes on with whose newest entry isn't the one that was `noted`.
+pub fn broken(guild: GuildId, at: Timestamp, found: &Head, noted: Option<&Head>) -> Entry {
+    let why = match noted {
+        Some(noted) if noted.seq > found.seq => {
+            format!("The newest entry was #{}, and now is #{}: what came after it was cut off.", noted.seq, found.seq)
+        }
+        Some(noted) => format!("The newest entry was #{}, and another one stands there or after it now.", noted.seq),
+        None => format!("The newest entry is #{}, and the note of the newest entry is gone.", found.seq),
+    };
+    let head = |head: &Head| serde_json::json!({ "seq": head.seq, "hash": head.hash });
+    Entry::new(guild, at, &Actor::slipway(), Action::AuditBroken, Outcome::Error)
+        .reason(Some(why))
+        .detail(serde_json::json!({ "found": head(found), "noted": noted.map(head) }))
 }
 
 #[cfg(test)]

@@ -6,14 +6,16 @@
 
 pub mod chain;
 pub mod entry;
+pub mod proof;
 pub mod query;
 pub mod search;
 pub mod store;
 pub mod verify;
 
-pub use chain::{Broken, Fault, Head, Row};
+pub use chain::{Head, Row};
 pub use entry::{Action, Entry, Outcome};
-pub use query::{BadQuery, Query};
-pub use search::Newest;
-pub use store::{append, append_after, page};
+pub use proof::{Broken, Fault, Records, Verifier};
+pub use query::{AsOf, BadQuery, Query, Saved};
+pub use search::{Newest, Question};
+pub use store::{append, append_after};
 pub use verify::{Checked, verify};

@@ -3,19 +3,16 @@
 
 mod glob;
 mod parse;
+mod span;
 
 use std::fmt;
-use std::time::Duration;
-
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 pub use glob::Glob;
-pub use parse::{BadQuery, QUERY_CHARS_MAX};
+pub use parse::{BadQuery, QUERY_CHARS_MAX, Saved};
+pub use span::{AsOf, Span, When};
 
 use super::chain::Row;
 use crate::id::DeployId;
-use crate::time::Timestamp;
 use crate::words;
 
 /// A question to the log: entries for which every term holds. The empty one means every entry.
@@ -41,10 +38,10 @@ pub enum Test {
     Field(Field, Vec<Glob>),
     /// It belongs to one of these deploys.
     Deploy(Vec<DeployId>),
-    /// It happened then or later.
-    Since(When),
-    /// It happened then or earlier; with a date, on that day or earlier.
-    Until(When),
+    /// It happened in that span of time.
+    At(Span),
+    /// Its name, reason and detail were erased.
+    Redacted,
     /// The pattern fits somewhere in the reason, the detail or the actor's name.
     Text(Glob),
 }
@@ -68,17 +65,6 @@ pub enum Field {
     Outcome,
 }
 
-/// A point in time, as it was written: a query that is kept means the same tomorrow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// This long before the question is asked.
-    Ago(Duration),
-    /// A day, in UTC.
-    Day(Date),
-    /// An instant.
-    At(Timestamp),
-}
-
 /// What a key makes of its value.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -86,6 +72,8 @@ enum Kind {
     Deploy,
     Since,
     Until,
+    Created,
+    Is,
     Text,
 }
 
@@ -111,25 +99,36 @@ pub const KEYS: &[Key] = &[
     Key { word: "deploy", example: "deploy:#12", kind: Kind::Deploy },
     Key { word: "since", example: "since:7d", kind: Kind::Since },
     Key { word: "until", example: "until:2026-01-31", kind: Kind::Until },
+    Key { word: "created", example: "created:2026-01-01..2026-01-31", kind: Kind::Created },
+    Key { word: "is", example: "is:denied", kind: Kind::Is },
     Key { word: "text", example: "text:\"disk full\"", kind: Kind::Text },
 ];
 
 impl Query {
-    /// Whether it means this entry, when it is asked at `now`.
-    pub fn matches(&self, row: &Row, now: Timestamp) -> bool {
-        self.terms.iter().all(|term| term.test.holds(row, now) != term.negated)
+    /// Whether it means this entry, when it is asked as of `as_of`.
+    pub fn matches(&self, row: &Row, as_of: &AsOf) -> bool {
+        self.terms.iter().all(|term| term.test.holds(row, as_of) != term.negated)
+    }
+
+    /// The milliseconds that all its spans of time have in common: the first one, and the first one after them.
+    pub fn span(&self, as_of: &AsOf) -> (i64, i64) {
+        let spans = self.terms.iter().filter_map(|term| match &term.test {
+            Test::At(span) if !term.negated => Some(span.bounds(as_of)),
+            _ => None,
+        });
+        spans.fold((i64::MIN, i64::MAX), |(first, end), span| (first.max(span.0), end.min(span.1)))
     }
 }
 
 impl Test {
-    fn holds(&self, row: &Row, now: Timestamp) -> bool {
+    fn holds(&self, row: &Row, as_of: &AsOf) -> bool {
         match self {
             Test::Field(field, globs) => {
                 field.of(row).into_iter().flatten().any(|text| globs.iter().any(|glob| glob.matches(text)))
             }
             Test::Deploy(ids) => ids.iter().any(|id| Some(id.0) == row.deploy_id),
-            Test::Since(when) => row.at >= when.first(now),
-            Test::Until(when) => row.at < when.end(now),
+            Test::At(span) => span.holds(row.at, as_of),
+            Test::Redacted => row.salt.is_none(),
             Test::Text(glob) => {
                 [&row.actor_name, &row.reason, &row.detail].into_iter().flatten().any(|text| glob.matches_within(text))
             }
@@ -146,8 +145,8 @@ impl Test {
             Test::Field(Field::Revision, _) => "revision",
             Test::Field(Field::Outcome, _) => "outcome",
             Test::Deploy(_) => "deploy",
-            Test::Since(_) => "since",
-            Test::Until(_) => "until",
+            Test::At(span) => span.key(),
+            Test::Redacted => "is",
             Test::Text(_) => "text",
         }
     }
@@ -157,7 +156,8 @@ impl Test {
         match self {
             Test::Field(field, globs) => list(globs.iter().map(|glob| field.written(glob)).collect()),
             Test::Deploy(ids) => list(ids.iter().map(DeployId::to_string).collect()),
-            Test::Since(when) | Test::Until(when) => when.to_string(),
+            Test::At(span) => span.to_string(),
+            Test::Redacted => "redacted".to_owned(),
             Test::Text(glob) => glob.to_string(),
         }
     }
@@ -184,29 +184,6 @@ impl Field {
     }
 }
 
-impl When {
-    /// The first millisecond that is meant.
-    pub fn first(self, now: Timestamp) -> i64 {
-        match self {
-            When::Ago(duration) => now.minus(duration).millis(),
-            When::Day(day) => midnight(day).unwrap_or(i64::MIN),
-            When::At(instant) => instant.millis(),
-        }
-    }
-
-    /// The first millisecond after all that is meant.
-    pub fn end(self, now: Timestamp) -> i64 {
-        match self {
-            When::Day(day) => day.tomorrow().ok().and_then(midnight).unwrap_or(i64::MAX),
-            When::Ago(_) | When::At(_) => self.first(now).saturating_add(1),
-        }
-    }
-}
-
-fn midnight(day: Date) -> Option<i64> {
-    TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok().map(|start| start.as_millisecond())
-}
-
 impl fmt::Display for Query {
     /// As it would be typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,28 +201,12 @@ impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let negation = if self.negated { "-" } else { "" };
         let value = self.test.value();
-        let plain = matches!(self.test, Test::Text(_)) && !value.starts_with('-') && !value.contains(':');
+        let plain = matches!(self.test, Test::Text(_)) && !value.starts_with(['-', '@']) && !value.contains(':');
         // A word that only quotes would keep from being another term is written with its key.
         if plain {
             write!(f, "{}", words::quote(&format!("{negation}{value}")))
         } else {
             write!(f, "{negation}{}:{}", self.test.key(), words::quote(&value))
-        }
-    }
-}
-
-impl fmt::Display for When {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            When::Day(day) => day.fmt(f),
-            When::At(instant) => instant.fmt(f),
-            When::Ago(duration) => {
-                let seconds = duration.as_secs();
-                let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
-                let whole = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
-                let (unit, letter) = whole.unwrap_or((1, 's'));
-                write!(f, "{}{letter}", seconds / unit)
-            }
         }
     }
 }

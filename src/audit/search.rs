@@ -1,61 +1,213 @@
-//! Every entry that a query means, newest first, across the chains of one or more guilds, in constant memory and without
-//! holding the database between pages. Knows no SQL.
+//! Questions to one chain, answered page by page: by key, so that entries which arrive meanwhile move nothing, in steps that each
+//! take a moment, so that a question that fits no index can be left and gone on with. Knows no SQL and nothing of who may ask.
+
+mod index;
+mod store;
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
+use self::index::Drive;
 use super::chain::Row;
-use super::query::Query;
-use super::store;
-use crate::db::{DbError, Pool};
+use super::query::{AsOf, Query};
+use crate::db::{Connection, DbError, Pool};
 use crate::id::GuildId;
-use crate::time::Timestamp;
 
 /// Entries that are held at a time, all guilds together.
 const HELD_MAX: usize = 1_000;
 /// Entries that are asked for at a time: at most, and at least when there are many guilds.
 const PAGE_MAX: usize = 200;
 const PAGE_MIN: usize = 5;
+/// How many numbers the first step of a search spans.
+const STEP_FIRST: i64 = 8_192;
+/// A step that took less is followed by a longer one, one that took more by a shorter one.
+const STEP_SHORT: Duration = Duration::from_millis(20);
+const STEP_LONG: Duration = Duration::from_millis(100);
+/// Entries that one statement brings at most.
+const ROWS_MAX: usize = 500;
 
-/// The matches of a query, one after the other.
+/// What one wants to know of a chain.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Whose chain.
+    pub guild: GuildId,
+    /// Which entries.
+    pub query: Query,
+    /// What its times mean.
+    pub as_of: AsOf,
+}
+
+/// Where a page begins, and which way it goes from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At the newest entry, to older ones.
+    Newest,
+    /// At the entry before this one, to older ones.
+    Before(i64),
+    /// At the entry after this one, to newer ones.
+    After(i64),
+}
+
+/// One page of an answer.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Entries that are meant, newest first.
+    pub rows: Vec<Row>,
+    /// What lies beyond them in the direction that was asked for.
+    pub beyond: Beyond,
+}
+
+/// What lies beyond a page.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// No entry that is meant.
+    #[default]
+    Nothing,
+    /// At least one.
+    More,
+    /// The time was up: everything was looked through as far as this entry, and nothing beyond it.
+    Unknown(i64),
+}
+
+/// Which entries whoever asks may see.
+pub type Sees<'a> = dyn Fn(&Row) -> bool + Sync + 'a;
+
+/// The `limit` entries nearest to `from` that are meant and seen. When it takes longer than `patience`, what was found by then.
+pub async fn page(
+    pool: &Pool,
+    question: &Question,
+    from: From,
+    limit: usize,
+    patience: Option<Duration>,
+    sees: &Sees<'_>,
+) -> Result<Page, DbError> {
+    let begun = Instant::now();
+    let mut connection = pool.acquire().await?;
+    let mut search = Search::begin(&mut connection, question, from).await?;
+    let mut rows = Vec::new();
+    let mut beyond = Beyond::Nothing;
+    // One more than the page holds tells whether there is another page.
+    while rows.len() <= limit {
+        if let Some(seq) = search.last.filter(|_| patience.is_some_and(|patience| begun.elapsed() >= patience)) {
+            beyond = Beyond::Unknown(seq);
+            break;
+        }
+        let Some(found) = search.step(&mut connection, limit + 1 - rows.len()).await? else { break };
+        rows.extend(found.into_iter().filter(sees));
+    }
+    if rows.len() > limit {
+        rows.truncate(limit);
+        beyond = Beyond::More;
+    }
+    if matches!(from, From::After(_)) {
+        rows.reverse();
+    }
+    Ok(Page { rows, beyond })
+}
+
+/// A search under way.
+struct Search<'a> {
+    question: &'a Question,
+    upwards: bool,
+    drive: Drive,
+    /// The numbers that are left to look through, each from the first to the one after the last, in the order in which they come.
+    ranges: VecDeque<(i64, i64)>,
+    step: i64,
+    /// The last number that was looked at.
+    last: Option<i64>,
+}
+
+impl<'a> Search<'a> {
+    async fn begin(connection: &mut Connection, question: &'a Question, from: From) -> Result<Self, DbError> {
+        let (mut first, mut end) = (1, store::newest(connection, question.guild).await?.saturating_add(1));
+        match from {
+            From::Newest => {}
+            From::Before(seq) => end = end.min(seq),
+            From::After(seq) => first = first.max(seq.saturating_add(1)),
+        }
+        let upwards = matches!(from, From::After(_));
+        let mut ranges = store::ranges(connection, question.guild, question.query.span(&question.as_of)).await?;
+        for range in &mut ranges {
+            *range = (range.0.max(first), range.1.min(end));
+        }
+        ranges.retain(|(first, end)| first < end);
+        if !upwards {
+            ranges.reverse();
+        }
+        let span = ranges.iter().fold((i64::MAX, 0), |span, range| (range.0.min(span.0), range.1.max(span.1)));
+        let drive = Drive::choose(connection, question, span).await?;
+        let step = if drive.is_short() { i64::MAX } else { STEP_FIRST };
+        let ranges = if drive.is_empty() { VecDeque::new() } else { ranges.into() };
+        Ok(Self { question, upwards, drive, ranges, step, last: None })
+    }
+
+    /// Looks through the next few numbers; what is meant there, in the order of the search. Nothing when none is left.
+    async fn step(&mut self, connection: &mut Connection, wanted: usize) -> Result<Option<Vec<Row>>, DbError> {
+        let Some((first, end)) = self.ranges.pop_front() else { return Ok(None) };
+        let window = if self.upwards {
+            (first, end.min(first.saturating_add(self.step)))
+        } else {
+            (first.max(end.saturating_sub(self.step)), end)
+        };
+        let limit = wanted.clamp(50, ROWS_MAX);
+        let begun = Instant::now();
+        let rows = store::rows(connection, self.question, &self.drive, window, self.upwards, limit).await?;
+        let took = begun.elapsed();
+        // Where the statement was full, the rest of the window is still to come.
+        let cut = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
+        let rest = match (self.upwards, cut) {
+            (true, Some(seq)) => (seq + 1, end),
+            (true, None) => (window.1, end),
+            (false, Some(seq)) => (first, seq),
+            (false, None) => (first, window.0),
+        };
+        self.last = Some(if self.upwards { rest.0 - 1 } else { rest.1 });
+        if rest.0 < rest.1 {
+            self.ranges.push_front(rest);
+        }
+        if took < STEP_SHORT {
+            self.step = self.step.saturating_mul(4);
+        } else if took > STEP_LONG {
+            self.step = (self.step / 2).max(STEP_FIRST);
+        }
+        Ok(Some(rows))
+    }
+}
+
+/// The matches of a query in the chains of one or more guilds, one after the other and newest first, in constant memory and without
+/// holding the database between pages.
 pub struct Newest {
     pool: Pool,
-    query: Query,
-    now: Timestamp,
     page: usize,
     chains: Vec<Chain>,
 }
 
 /// What is left of one guild's matches.
 struct Chain {
-    guild: GuildId,
-    /// Where the next page begins; `None` at the newest entry.
-    before: Option<i64>,
+    question: Question,
+    from: From,
     held: VecDeque<Row>,
     ended: bool,
 }
 
 impl Newest {
-    /// Asks the chain of `guild`, or of every guild, as of `now`.
-    pub async fn new(pool: &Pool, guild: Option<GuildId>, query: Query, now: Timestamp) -> Result<Self, DbError> {
-        let guilds = match guild {
-            Some(guild) => vec![guild],
-            None => store::guilds(pool).await?,
+    /// Asks these chains, each from where is said.
+    pub fn new(pool: &Pool, chains: Vec<(GuildId, From)>, query: &Query, as_of: &AsOf) -> Self {
+        let page = (HELD_MAX / chains.len().max(1)).clamp(PAGE_MIN, PAGE_MAX);
+        let chain = |(guild, from)| {
+            let question = Question { guild, query: query.clone(), as_of: as_of.clone() };
+            Chain { question, from, held: VecDeque::new(), ended: false }
         };
-        let page = (HELD_MAX / guilds.len().max(1)).clamp(PAGE_MIN, PAGE_MAX);
-        let chains = guilds
-            .into_iter()
-            .map(|guild| Chain { guild, before: None, held: VecDeque::new(), ended: false })
-            .collect();
-        Ok(Self { pool: pool.clone(), query, now, page, chains })
+        Self { pool: pool.clone(), page, chains: chains.into_iter().map(chain).collect() }
     }
 
     /// The next match: the latest that is left; within a guild in the order of its chain, whatever its clock did.
     pub async fn next(&mut self) -> Result<Option<Row>, DbError> {
         for chain in self.chains.iter_mut().filter(|chain| chain.held.is_empty() && !chain.ended) {
-            let rows = store::page(&self.pool, chain.guild, &self.query, chain.before, self.page, self.now).await?;
-            chain.ended = rows.len() < self.page;
-            chain.before = rows.last().map(|row| row.seq).or(chain.before);
-            chain.held = rows.into();
+            let found = page(&self.pool, &chain.question, chain.from, self.page, None, &|_| true).await?;
+            chain.ended = found.beyond == Beyond::Nothing;
+            chain.from = found.rows.last().map_or(chain.from, |row| From::Before(row.seq));
+            chain.held = found.rows.into();
         }
         let latest = self.chains.iter_mut().max_by_key(|chain| chain.held.front().map(|row| (row.at, row.guild_id)));
         Ok(latest.and_then(|chain| chain.held.pop_front()))

@@ -1,20 +1,27 @@
-//! The audit log's rows in the database: appending, asking, streaming. The only SQL about `audit_log`.
+//! The audit log's rows in the database: appending and streaming.
 
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query as Statement;
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _};
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, FromRow, Row as _};
 
 use super::chain::{self, Head, Row, SALT_BYTES};
-use super::entry::Entry;
-use super::query::{Field, Glob, Query, Test};
-use crate::db::{DbError, Tx};
+use super::entry::{self, Archived, Entry, Redacted};
+use super::proof::Records;
+use crate::db::{Connection, DbError, Tx};
 use crate::id::GuildId;
 use crate::time::Timestamp;
 
-/// The columns `newest_seq` and `newest_hash`: the newest entry of a guild's chain, for statements that come before an entry in
-/// the same transaction. It must be the transaction's last word about it.
+/// The columns of `audit_log`, in the order of the documentation.
+macro_rules! columns {
+    () => {
+        "guild_id, seq, format, at, channel_id, actor_id, actor_name, action, repo, environment, branch, revision, deploy_id,
+         outcome, reason, detail, salt, seal, prev_hash, hash"
+    };
+}
+
+pub(super) use columns;
+
+/// The columns `newest_seq`, `newest_hash`, `noted_seq` and `noted_hash`: the newest entry of a guild's chain and what is noted of it,
+/// for statements that come before an entry in the same transaction. It must be the transaction's last word about it.
 macro_rules! newest_columns {
     ($guild:literal) => {
         concat!(
@@ -22,32 +29,83 @@ macro_rules! newest_columns {
             $guild,
             " ORDER BY seq DESC LIMIT 1) AS newest_seq, (SELECT hash FROM audit_log WHERE audit_log.guild_id = ",
             $guild,
-            " ORDER BY seq DESC LIMIT 1) AS newest_hash"
+            " ORDER BY seq DESC LIMIT 1) AS newest_hash, (SELECT seq FROM audit_head WHERE audit_head.guild_id = ",
+            $guild,
+            ") AS noted_seq, (SELECT hash FROM audit_head WHERE audit_head.guild_id = ",
+            $guild,
+            ") AS noted_hash"
         )
     };
 }
 
 pub(crate) use newest_columns;
 
-/// The newest entry of a chain, as `newest_columns` tells it.
-pub fn newest(seq: Option<i64>, hash: Option<String>) -> Head {
-    seq.zip(hash).map_or_else(Head::beginning, |(seq, hash)| Head { seq, hash })
+/// The end of a chain: its newest entry, and the one that is noted as that in a row of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// The newest entry that is there.
+    pub head: Head,
+    /// The newest entry that was written.
+    pub noted: Option<Head>,
+}
+
+impl Tail {
+    /// Whether entries were cut off, changed or put there since the last one was written.
+    pub fn is_broken(&self) -> bool {
+        self.noted.as_ref().map_or(self.head.seq > 0, |noted| *noted != self.head)
+    }
+}
+
+impl From<Head> for Tail {
+    /// The end of a chain to which this entry has just been appended.
+    fn from(head: Head) -> Self {
+        Self { noted: Some(head.clone()), head }
+    }
+}
+
+impl FromRow<'_, AnyRow> for Tail {
+    /// From the columns of `newest_columns`.
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let head = |seq: Option<i64>, hash: Option<String>| seq.zip(hash).map(|(seq, hash)| Head { seq, hash });
+        let newest = head(row.try_get("newest_seq")?, row.try_get("newest_hash")?);
+        let noted = head(row.try_get("noted_seq")?, row.try_get("noted_hash")?);
+        Ok(Self { head: newest.unwrap_or_else(Head::beginning), noted })
+    }
+}
+
+/// The end of the chain of `guild`.
+pub async fn tail(connection: &mut Connection, guild: GuildId) -> Result<Tail, DbError> {
+    let tail = sqlx::query_as(concat!("SELECT ", newest_columns!("$1"))).bind(guild.row());
+    tail.fetch_one(connection).await.map_err(DbError::from)
 }
 
 /// Appends `entry` to the chain of its guild, in the transaction of the act that it describes. The transaction holds the
 /// write lock, so no other entry can come between: a chain never forks.
 pub async fn append(tx: &mut Tx, entry: &Entry) -> Result<Head, DbError> {
-    let newest: Option<(i64, String)> =
-        sqlx::query_as("SELECT seq, hash FROM audit_log WHERE guild_id = $1 ORDER BY seq DESC LIMIT 1")
-            .bind(entry.guild.row())
-            .fetch_optional(&mut **tx)
-            .await?;
-    let newest = newest.map_or_else(Head::beginning, |(seq, hash)| Head { seq, hash });
-    append_after(tx, newest, entry).await
+    let tail = tail(tx, entry.guild).await?;
+    append_after(tx, tail, entry).await
 }
 
-/// The same where the transaction has told already which entry is the newest one.
-pub async fn append_after(tx: &mut Tx, newest: Head, entry: &Entry) -> Result<Head, DbError> {
+/// The same where the transaction has told already where the chain ends. A chain whose end isn't what was noted is gone on from as it
+/// stands, and an entry says so first.
+pub async fn append_after(tx: &mut Tx, tail: impl Into<Tail>, entry: &Entry) -> Result<Head, DbError> {
+    let tail = tail.into();
+    let newest = if tail.is_broken() { record_break(tx, tail, entry.guild, entry.at).await? } else { tail.head };
+    insert(tx, newest, entry).await
+}
+
+/// Appends what is known of a break to the chain itself, where every later check finds it.
+pub async fn record_break(tx: &mut Tx, tail: Tail, guild: GuildId, at: Timestamp) -> Result<Head, DbError> {
+    let broken = entry::broken(guild, at, &tail.head, tail.noted.as_ref());
+    tracing::error!(
+        guild = %guild, found.seq = tail.head.seq, noted.seq = tail.noted.as_ref().map(|noted| noted.seq),
+        "THE AUDIT LOG IS BROKEN: {} `slipway audit verify` tells more; what follows is appended to what is left",
+        broken.reason.as_deref().unwrap_or_default()
+    );
+    insert(tx, tail.head, &broken).await
+}
+
+async fn insert(tx: &mut Tx, newest: Head, entry: &Entry) -> Result<Head, DbError> {
     let row = chain::link(entry, &newest, rand::random::<[u8; SALT_BYTES]>());
     sqlx::query(
         "INSERT INTO audit_log
@@ -80,171 +138,87 @@ pub async fn append_after(tx: &mut Tx, newest: Head, entry: &Entry) -> Result<He
     Ok(Head { seq: row.seq, hash: row.hash })
 }
 
-/// The guilds that have a chain, in the order of their ids.
+/// The guilds that have a chain, or had one, in the order of their ids.
 pub async fn guilds(pool: &AnyPool) -> Result<Vec<GuildId>, DbError> {
-    let mut guilds = Vec::new();
-    let mut from = i64::MIN;
-    // One step into the primary key for each guild, where DISTINCT would read every entry.
-    loop {
-        let guild: Option<i64> = sqlx::query_scalar("SELECT MIN(guild_id) FROM audit_log WHERE guild_id >= $1")
-            .bind(from)
-            .fetch_one(pool)
-            .await?;
-        let Some(guild) = guild else { return Ok(guilds) };
-        guilds.push(GuildId::from_row(guild));
-        let Some(next) = guild.checked_add(1) else { return Ok(guilds) };
-        from = next;
-    }
+    // Of the entries one step into the primary key for each guild, where DISTINCT would read every entry.
+    let guilds: Vec<i64> = sqlx::query_scalar(
+        "WITH RECURSIVE chain (guild_id) AS (
+             SELECT MIN(guild_id) FROM audit_log
+             UNION ALL
+             SELECT (SELECT MIN(guild_id) FROM audit_log WHERE audit_log.guild_id > chain.guild_id)
+             FROM chain
+             WHERE chain.guild_id IS NOT NULL
+         )
+         SELECT guild_id FROM chain WHERE guild_id IS NOT NULL
+         UNION
+         SELECT guild_id FROM audit_head
+         ORDER BY guild_id",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(guilds.into_iter().map(GuildId::from_row).collect())
 }
 
-/// Every entry of a guild in the order of its chain. The stream holds a connection until it is dropped.
-pub fn rows(pool: &AnyPool, guild: GuildId) -> BoxStream<'_, Result<Row, DbError>> {
-    sqlx::query(
-        "SELECT guild_id, seq, format, at, channel_id, actor_id, actor_name, action, repo, environment, branch, revision,
-             deploy_id, outcome, reason, detail, salt, seal, prev_hash, hash
-         FROM audit_log
-         WHERE guild_id = $1
-         ORDER BY seq",
+/// The next entries of a chain in its order, at most `limit`. They come as one text, which is quicker than a row for each.
+///
+/// # Errors
+/// [`DbError::Corrupt`] where one of them holds what no entry holds.
+pub async fn rows_after(
+    connection: &mut Connection,
+    guild: GuildId,
+    seq: i64,
+    limit: i64,
+) -> Result<Vec<Row>, DbError> {
+    let packed: String = sqlx::query_scalar(concat!(
+        "SELECT json_group_array(json_array(",
+        columns!(),
+        ")) FROM (SELECT ",
+        columns!(),
+        " FROM audit_log WHERE guild_id = $1 AND seq > $2 ORDER BY seq LIMIT $3)"
+    ))
+    .bind(guild.row())
+    .bind(seq)
+    .bind(limit)
+    .fetch_one(connection)
+    .await?;
+    serde_json::from_str(&packed).map_err(|error| DbError::Corrupt(error.to_string()))
+}
+
+/// One entry.
+pub async fn entry(connection: &mut Connection, guild: GuildId, seq: i64) -> Result<Option<Row>, DbError> {
+    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM audit_log WHERE guild_id = $1 AND seq = $2"))
+        .bind(guild.row())
+        .bind(seq)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// What the entries of a chain record of the chain itself.
+pub async fn records(connection: &mut Connection, guild: GuildId) -> Result<Records, DbError> {
+    let details: Vec<(String, Option<String>)> = sqlx::query_as(
+        "SELECT action, detail FROM audit_log WHERE guild_id = $1 AND action IN ('audit.redacted', 'audit.archived')",
     )
     .bind(guild.row())
-    .fetch(pool)
-    .map_err(DbError::from)
-    .and_then(|row| std::future::ready(read(&row)))
-    .boxed()
-}
-
-/// The newest entries of a guild that `query` means as of `now`, newest first: at most `limit`, and only those that came
-/// before the entry `before`. Pages by key: entries that arrive meanwhile move nothing.
-pub async fn page(
-    pool: &AnyPool,
-    guild: GuildId,
-    query: &Query,
-    before: Option<i64>,
-    limit: usize,
-    now: Timestamp,
-) -> Result<Vec<Row>, DbError> {
-    let mut sql = Sql::new(
-        "SELECT guild_id, seq, format, at, channel_id, actor_id, actor_name, action, repo, environment, branch, revision,
-             deploy_id, outcome, reason, detail, salt, seal, prev_hash, hash
-         FROM audit_log
-         WHERE guild_id = ",
-    );
-    sql.bind(guild.row());
-    if let Some(before) = before {
-        sql.push(" AND seq < ").bind(before);
-    }
-    for term in &query.terms {
-        // An empty column (NULL, neither true nor false) passes no test, so it passes the opposite of each.
-        sql.push(if term.negated { " AND NOT COALESCE(" } else { " AND (" });
-        sql.test(&term.test, now);
-        sql.push(if term.negated { ", FALSE)" } else { ")" });
-    }
-    sql.push(" ORDER BY seq DESC LIMIT ").bind(i64::try_from(limit).unwrap_or(i64::MAX));
-    sql.statement().fetch_all(pool).await?.iter().map(read).collect()
-}
-
-/// A statement in the making. What people wrote is only ever bound.
-struct Sql {
-    text: String,
-    values: Vec<Value>,
-}
-
-enum Value {
-    Integer(i64),
-    Text(String),
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Value::Integer(number)
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Value::Text(text)
-    }
-}
-
-impl Sql {
-    fn new(text: &'static str) -> Self {
-        Self { text: text.to_owned(), values: Vec::new() }
-    }
-
-    fn push(&mut self, text: &'static str) -> &mut Self {
-        self.text.push_str(text);
-        self
-    }
-
-    fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.values.push(value.into());
-        self.text.push('$');
-        self.text.push_str(&self.values.len().to_string());
-        self
-    }
-
-    fn test(&mut self, test: &Test, now: Timestamp) {
-        match test {
-            Test::Field(field, globs) => self.any(globs, |sql, glob| sql.field(*field, glob)),
-            Test::Deploy(ids) => self.any(ids, |sql, id| {
-                sql.push("deploy_id = ").bind(id.0);
-            }),
-            Test::Since(when) => {
-                self.push("at >= ").bind(when.first(now));
-            }
-            Test::Until(when) => {
-                self.push("at < ").bind(when.end(now));
-            }
-            Test::Text(glob) => self.any(&["actor_name", "reason", "detail"], |sql, column| {
-                sql.push("lower(").push(column).push(") LIKE ");
-                sql.bind(format!("%{}%", glob.like())).push(" ESCAPE '\\'");
-            }),
+    .fetch_all(connection)
+    .await?;
+    let mut records = Records::default();
+    for detail in details.into_iter().filter_map(|(_, detail)| detail) {
+        // What doesn't read as Slipway writes it records nothing; its own seal tells that it was changed.
+        if let Ok(Redacted { redacted }) = serde_json::from_str(&detail) {
+            records.redacted.extend(redacted);
+        }
+        if let Ok(Archived { last, head }) = serde_json::from_str(&detail)
+            && records.archived.as_ref().is_none_or(|archived| archived.seq < last)
+        {
+            records.archived = Some(Head { seq: last, hash: head });
         }
     }
-
-    fn field(&mut self, field: Field, glob: &Glob) {
-        match field {
-            // Always in lower case, so that their indexes serve.
-            Field::Action => self.fits("action", glob),
-            Field::Outcome => self.fits("outcome", glob),
-            Field::Repo => self.fits("lower(repo)", glob),
-            Field::Environment => self.fits("lower(environment)", glob),
-            Field::Branch => self.fits("lower(branch)", glob),
-            Field::Revision => self.fits("lower(revision)", glob),
-            Field::Actor => {
-                self.fits("lower(actor_name)", glob);
-                self.push(" OR ");
-                self.fits("lower(actor_id)", glob);
-            }
-        }
-    }
-
-    fn fits(&mut self, column: &'static str, glob: &Glob) {
-        match glob.literal() {
-            Some(text) => self.push(column).push(" = ").bind(text),
-            None => self.push(column).push(" LIKE ").bind(glob.like()).push(" ESCAPE '\\'"),
-        };
-    }
-
-    fn any<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                self.push(" OR ");
-            }
-            each(self, item);
-        }
-    }
-
-    fn statement(self) -> Statement<'static, Any, AnyArguments> {
-        let statement = sqlx::query(AssertSqlSafe(self.text));
-        self.values.into_iter().fold(statement, |statement, value| match value {
-            Value::Integer(number) => statement.bind(number),
-            Value::Text(text) => statement.bind(text),
-        })
-    }
+    Ok(records)
 }
 
-fn read(row: &AnyRow) -> Result<Row, DbError> {
+/// A row with the columns of `columns!`.
+pub(super) fn read(row: &AnyRow) -> Result<Row, DbError> {
     Ok(Row {
         guild_id: row.try_get("guild_id")?,
         seq: row.try_get("seq")?,

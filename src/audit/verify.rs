@@ -1,13 +1,15 @@
 //! Checks a whole chain as the database has it now, in constant memory. Knows no SQL, and nothing of how the answer is shown.
 
-use super::chain::{Broken, Head, Verifier};
+use super::chain::{Head, Row};
+use super::proof::{Broken, Verifier};
 use super::store;
 use crate::db::{DbError, Pool};
 use crate::id::GuildId;
-use futures_util::StreamExt;
 
 /// Breaks of one chain that are told; further ones are only counted.
 pub const BREAKS_TOLD_MAX: usize = 10;
+/// Entries that are read at a time.
+const ROWS: i64 = 500;
 
 /// What became of the check of one chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub struct Checked {
     pub guild: GuildId,
     /// How many entries it has.
     pub entries: u64,
+    /// How many of them were erased, as is recorded.
+    pub redacted: u64,
+    /// The last of the entries that were archived and removed, as is recorded.
+    pub archived: Option<Head>,
     /// Its newest entry, when every entry could be read.
     pub head: Head,
     /// Where it breaks: the first ones.
@@ -40,32 +46,107 @@ impl Checked {
     }
 }
 
+/// A check under way.
+struct Check<'a> {
+    verifier: Verifier,
+    noted: &'a [String],
+    checked: Checked,
+}
+
+impl Check<'_> {
+    fn row(&mut self, row: &Row) {
+        self.checked.entries += 1;
+        self.checked.redacted += u64::from(row.salt.is_none());
+        if let Err(broken) = self.verifier.next(row) {
+            self.checked.tell(broken);
+        }
+        self.look_for(&row.head());
+    }
+
+    fn look_for(&mut self, head: &Head) {
+        if self.noted.contains(&head.hash) {
+            self.checked.found.push(head.clone());
+        }
+    }
+}
+
 /// Checks the chain of `guild`, and looks in it for heads (hashes in lower case) that were noted earlier.
 pub async fn verify(pool: &Pool, guild: GuildId, noted: &[String]) -> Result<Checked, DbError> {
-    let mut verifier = Verifier::new(guild);
-    let mut checked =
-        Checked { guild, entries: 0, head: Head::beginning(), broken: Vec::new(), broken_count: 0, found: Vec::new() };
-    let mut rows = store::rows(pool, guild);
-    while let Some(row) = rows.next().await {
-        let row = match row {
-            Ok(row) => row,
-            // Nothing after it can be reached: the stream ends with its first error.
+    verify_after(std::iter::empty(), pool, guild, noted).await
+}
+
+/// The same for a chain whose oldest entries are not in the database any more but were `archived`.
+pub async fn verify_after(
+    archived: impl Iterator<Item = Row>,
+    pool: &Pool,
+    guild: GuildId,
+    noted: &[String],
+) -> Result<Checked, DbError> {
+    // One snapshot: what is recorded and what is there belong together.
+    let mut tx = pool.begin().await?;
+    let records = store::records(&mut tx, guild).await?;
+    let tail = store::tail(&mut tx, guild).await?;
+    let mut check = Check {
+        noted,
+        checked: Checked {
+            guild,
+            entries: 0,
+            redacted: 0,
+            archived: records.archived.clone(),
+            head: Head::beginning(),
+            broken: Vec::new(),
+            broken_count: 0,
+            found: Vec::new(),
+        },
+        verifier: Verifier::new(guild, records),
+    };
+    archived.for_each(|row| check.row(&row));
+    if check.checked.entries == 0
+        && let Some(archived) = check.checked.archived.clone()
+    {
+        check.look_for(&archived);
+    }
+    let mut rows = store::rows_after(&mut tx, guild, i64::MIN, ROWS).await;
+    loop {
+        let read = match rows {
+            Ok(read) => read,
             Err(DbError::Corrupt(_)) => {
-                checked.entries += 1;
-                checked.tell(verifier.unreadable());
+                unreadable(&mut check, &mut tx).await?;
                 break;
             }
             Err(error) => return Err(error),
         };
-        checked.entries += 1;
-        if let Err(broken) = verifier.next(&row) {
-            checked.tell(broken);
-        }
-        if noted.contains(&row.hash) {
-            checked.found.push(row.head());
+        let Some(last) = read.last().map(|row| row.seq) else { break };
+        // The next ones are read while these are checked.
+        let check_these = async { read.iter().for_each(|row| check.row(row)) };
+        (rows, ()) = tokio::join!(store::rows_after(&mut tx, guild, last, ROWS), check_these);
+    }
+    let Check { verifier, mut checked, .. } = check;
+    checked.head = verifier.head();
+    if checked.broken.iter().all(|broken| broken.fault != super::Fault::Unreadable)
+        && let Err(broken) = verifier.end(tail.noted.as_ref())
+    {
+        checked.tell(broken);
+    }
+    Ok(checked)
+}
+
+/// Goes on one by one to the entry that can't be read.
+async fn unreadable(check: &mut Check<'_>, connection: &mut crate::db::Connection) -> Result<(), DbError> {
+    loop {
+        let last = check.verifier.last();
+        match store::rows_after(connection, check.checked.guild, last, 1).await {
+            Ok(rows) => match rows.first() {
+                Some(row) => check.row(row),
+                None => return Ok(()),
+            },
+            Err(DbError::Corrupt(_)) => {
+                check.checked.entries += 1;
+                let broken = check.verifier.unreadable();
+                check.checked.tell(broken);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
     }
-    drop(rows);
-    checked.head = verifier.head().clone();
-    Ok(checked)
 }

@@ -6,13 +6,14 @@ use std::io::{self, ErrorKind, Write};
 
 use clap::{Args, ValueEnum};
 
-use self::show::{CELL_UNITS_MAX, Columns, table};
+use self::show::{Columns, table};
 use super::Exit;
-use crate::audit::{self, Checked, Newest, Query};
+use crate::audit::search::From;
+use crate::audit::{self, AsOf, Checked, Newest, Query};
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
 use crate::invalid::Invalid;
-use crate::text::{clip, one_line};
+use crate::text::one_line;
 use crate::time::Clock;
 
 /// Rows of one table: a longer answer is several tables, so that it needs no more memory.
@@ -89,19 +90,23 @@ pub async fn search(
     clock: &Clock,
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
-    let now = clock.now();
-    let parsed = args.terms.join(" ").parse::<Query>().and_then(|query| query.check(now).map(|()| query));
-    let query = match parsed {
+    let as_of = AsOf::utc(clock.now());
+    let line = args.terms.join(" ");
+    let query = match line.parse::<Query>().and_then(|query| query.check(&as_of).map(|()| query)) {
         Ok(query) => query,
         Err(bad) => {
-            let term = bad.term.as_deref().map(|term| format!("“{}”: ", one_line(&clip(term, CELL_UNITS_MAX))));
-            let place = bad.place.map(|place| format!("Term {place}, ")).unwrap_or_default();
-            tell(output.err, &format!("{place}{}{bad}", term.unwrap_or_default()));
+            let pointer = bad.pointer(&line).map(|(shown, marks)| format!("{shown}\n{marks}\n")).unwrap_or_default();
+            tell(output.err, &format!("{pointer}{bad}"));
             return Ok(Exit::Misuse);
         }
     };
     let guild = args.guild.or(guild);
-    let found = Newest::new(db.pool(), guild, query, now).await?;
+    let chains = match guild {
+        Some(guild) => vec![guild],
+        None => audit::store::guilds(db.pool()).await?,
+    };
+    let chains = chains.into_iter().map(|guild| (guild, From::Newest)).collect();
+    let found = Newest::new(db.pool(), chains, &query, &as_of);
     let printed = match args.format {
         Format::Json => print_json(found, args.limit, output).await,
         Format::Table => print_tables(found, args.limit, guild.is_none(), output).await,

@@ -231,7 +231,7 @@ impl Deploys {
                 }
             }
             let entry = self.entry(&deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail);
-            newest = audit::append_after(&mut tx, newest, &entry).await?;
+            newest = audit::append_after(&mut tx, newest, &entry).await?.into();
         }
         if deploy.state.is_final() && deploy.state != before.state {
             let outcome = outcome(deploy.state);

@@ -7,8 +7,7 @@ use uuid::Uuid;
 use super::parameters::{self, Parameter, Value};
 use super::{Deploy, Origin, Replaced};
 use crate::actor::{ActorId, Caller};
-use crate::audit::store::newest_columns;
-use crate::audit::{self, Head};
+use crate::audit::store::{Tail, newest_columns};
 use crate::circleci::RunId;
 use crate::db::{DbError, Tx};
 use crate::id::{ChannelId, DeployId, GuildId, InteractionId, MessageId};
@@ -279,22 +278,19 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("reports and steps are strings, numbers and lists of them")
 }
 
-/// What is told of a deploy that was kept: the number and the revision of what it replaces, and the newest entry of the audit log.
-type Written = (Option<i64>, Option<String>, Option<i64>, Option<String>);
-
 /// Keeps what a deploy has become since it was read as version `deploy.version`, and notes what was live there before it; nothing
 /// when it no longer stood so. Its version is one more afterwards. The newest entry of its guild's audit log.
 ///
 /// # Errors
 /// [`DbError::Duplicate`] when another deploy holds that pipeline.
-pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<Option<Head>, DbError> {
+pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<Option<Tail>, DbError> {
     let (build, pipeline, pipeline_number) = match &deploy.run {
         None => (None, None, None),
         Some(RunId::Build(number)) => (Some(*number), None, None),
         Some(RunId::Pipeline { id, number }) => (None, Some(id.to_string()), Some(*number)),
     };
     // One that had failed and runs again has an end of its own to be told.
-    let written: Option<Written> = sqlx::query_as(concat!(
+    let written = sqlx::query(concat!(
         "UPDATE deploy
             SET state = $1, said = $2, build_number = $3, pipeline_id = $4, pipeline_number = $5, url = $6,
                 revision = $7, changed_at = $8, subject = $9, report = $10, steps = $11, ended_at = $12, followed = $13,
@@ -330,10 +326,10 @@ pub async fn update(tx: &mut Tx, deploy: &mut Deploy) -> Result<Option<Head>, Db
     .bind(deploy.guild.row())
     .fetch_optional(&mut **tx)
     .await?;
-    let Some((number, revision, seq, hash)) = written else { return Ok(None) };
-    deploy.replaces = read_replaced(number, revision)?;
+    let Some(written) = written else { return Ok(None) };
+    deploy.replaces = read_replaced(written.try_get("replaces_number")?, written.try_get("replaces_revision")?)?;
     deploy.version += 1;
-    Ok(Some(audit::store::newest(seq, hash)))
+    Ok(Some(Tail::from_row(&written)?))
 }
 
 /// `live` has succeeded: the deploys that are under way to the same place replace it from now on, or else the one that went live

@@ -1,9 +1,8 @@
 //! The guilds as rows.
 
-use sqlx::{Any, Executor};
+use sqlx::{Any, Executor, FromRow, Row};
 
-use crate::audit::store::newest_columns;
-use crate::audit::{self, Head};
+use crate::audit::store::{Tail, newest_columns};
 use crate::db::{DbError, Tx};
 use crate::id::{DeployId, GuildId, RuleId};
 use crate::time::Timestamp;
@@ -49,14 +48,14 @@ pub async fn next_rule(tx: &mut Tx, guild: GuildId) -> Result<RuleId, DbError> {
         .map_err(DbError::from)
 }
 
-/// The number of the guild's next deploy, and the newest entry of its audit log.
-pub async fn next_deploy(tx: &mut Tx, guild: GuildId) -> Result<(DeployId, Head), DbError> {
-    let (made, seq, hash) = sqlx::query_as(concat!(
+/// The number of the guild's next deploy, and where its audit log ends.
+pub async fn next_deploy(tx: &mut Tx, guild: GuildId) -> Result<(DeployId, Tail), DbError> {
+    let row = sqlx::query(concat!(
         "UPDATE guild SET deploys_made = deploys_made + 1 WHERE guild_id = $1 RETURNING deploys_made, ",
         newest_columns!("$1")
     ))
     .bind(guild.row())
     .fetch_one(&mut **tx)
     .await?;
-    Ok((DeployId(made), audit::store::newest(seq, hash)))
+    Ok((DeployId(row.try_get("deploys_made")?), Tail::from_row(&row)?))
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::actor::{Actor, ActorId};
+use crate::actor::Actor;
 use crate::audit::{self, Action, Entry, Outcome};
 use crate::circleci::webhook::Unsigned;
 use crate::db::{Db, DbError};
@@ -73,7 +73,7 @@ impl Refused {
 }
 
 async fn append(db: &Db, now: Timestamp, since: Since) -> Result<(), DbError> {
-    let slipway = Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: Vec::new() };
+    let slipway = Actor::slipway();
     let entry = Entry::new(GuildId::PROCESS, now, &slipway, Action::WebhookRefused, Outcome::Denied)
         .reason(Some(since.last))
         .detail(json!({ "count": since.count, "since": since.first.to_string() }));

@@ -292,11 +292,7 @@ impl Permissions {
         guild::store::next_rule(tx, guild).await?;
         let rule = starting_rule(guild, now);
         store::insert(tx, guild, &rule).await?;
-        let slipway = Caller {
-            guild,
-            channel: None,
-            actor: Actor { id: ActorId::Slipway, name: "Slipway".to_owned(), roles: vec![] },
-        };
+        let slipway = Caller { guild, channel: None, actor: Actor::slipway() };
         audit::append(tx, &self.entry(&slipway, audit::Action::PermissionGranted, &rule)).await?;
         Ok(())
     }

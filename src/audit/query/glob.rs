@@ -62,6 +62,15 @@ impl Glob {
         self.0.iter().map(only).collect()
     }
 
+    /// What every text that fits begins with.
+    pub fn prefix(&self) -> String {
+        let char = |sign: &Sign| match sign {
+            Sign::Char(c) => Some(*c),
+            Sign::One | Sign::Many => None,
+        };
+        self.0.iter().map_while(char).collect()
+    }
+
     /// Whether the whole of `text` fits.
     pub fn matches(&self, text: &str) -> bool {
         fits(&self.0, text)

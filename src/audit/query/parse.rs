@@ -1,10 +1,12 @@
 //! Reads a query as people type it, and says what is wrong, where, and what is possible. Knows nothing of the database.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::str::FromStr;
 
 use jiff::civil::Date;
 
-use super::{Field, Glob, KEYS, Key, Kind, Query, Term, Test, When};
+use super::{AsOf, Field, Glob, KEYS, Key, Kind, Query, Span, Term, Test, When};
 use crate::audit::entry::{Action, Outcome};
 use crate::id::DeployId;
 use crate::time::{self, Timestamp};
@@ -16,6 +18,11 @@ pub const QUERY_CHARS_MAX: usize = 1_000;
 const TERMS_MAX: usize = 50;
 /// The most `*` of one pattern.
 const STARS_MAX: usize = 10;
+/// How much of a query is shown before and after what is wrong in it, in characters.
+const AROUND_MAX: usize = 30;
+
+/// Queries that were saved, by their names.
+pub type Saved = BTreeMap<String, Query>;
 
 /// What is wrong with a query. Its text doesn't repeat the term: whoever shows it quotes that in a way that is safe there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +31,8 @@ const STARS_MAX: usize = 10;
 pub struct BadQuery {
     /// The term at fault, as typed, without its quotes; `None` when it is the query as a whole.
     pub term: Option<String>,
-    /// Which one it is, counted from 1.
-    pub place: Option<usize>,
+    /// Where it stands in the line, in bytes, quotes included.
+    pub span: Option<Range<usize>>,
     /// What is wrong: whole sentences.
     pub why: String,
     /// What could stand there instead.
@@ -36,7 +43,7 @@ pub struct BadQuery {
 
 impl BadQuery {
     fn new(why: impl Into<String>) -> Self {
-        Self { term: None, place: None, why: why.into(), possible: None, example: None }
+        Self { term: None, span: None, why: why.into(), possible: None, example: None }
     }
 
     fn possible(self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -49,41 +56,87 @@ impl BadQuery {
     }
 }
 
+impl BadQuery {
+    /// The part of `line`, the query as typed, that is wrong, with what stands around it, and under it a line that points at it;
+    /// nothing when it is the query as a whole. Whatever takes no column of its own, or two, is shown as a `?`.
+    pub fn pointer(&self, line: &str) -> Option<(String, String)> {
+        let span = self.span.clone()?;
+        let (before, wrong, after) = (line.get(..span.start)?, line.get(span.clone())?, line.get(span.end..)?);
+        let plain =
+            |c: char| if c.is_ascii_graphic() || c == ' ' || (c.is_alphanumeric() && c < '\u{300}') { c } else { '?' };
+        let mut shown: String =
+            before.chars().rev().take(AROUND_MAX).map(plain).collect::<Vec<_>>().iter().rev().collect();
+        if before.chars().count() > AROUND_MAX {
+            shown.insert(0, '…');
+        }
+        let indent = shown.chars().count();
+        shown.extend(wrong.chars().take(2 * AROUND_MAX).map(plain));
+        let marks = shown.chars().count() - indent;
+        if wrong.chars().count() <= 2 * AROUND_MAX {
+            shown.extend(after.chars().take(AROUND_MAX).map(plain));
+        }
+        Some((shown.trim_end().to_owned(), format!("{}{}", " ".repeat(indent), "^".repeat(marks.max(1)))))
+    }
+}
+
 impl FromStr for Query {
     type Err = BadQuery;
 
     fn from_str(line: &str) -> Result<Self, BadQuery> {
+        Self::read(line, &Saved::new())
+    }
+}
+
+impl Query {
+    /// Reads a query in which `@name` stands for the terms of a saved one.
+    pub fn read(line: &str, saved: &Saved) -> Result<Self, BadQuery> {
         if line.chars().count() > QUERY_CHARS_MAX {
             return Err(BadQuery::new(format!("A query has at most {QUERY_CHARS_MAX} characters.")));
         }
         let words = words::split(line).map_err(|unclosed| BadQuery {
             term: Some(unclosed.after),
-            ..BadQuery::new("A quote (\") is opened after this and never closed.").example("actor:\"Alice Smith\"")
+            span: Some(unclosed.span),
+            ..BadQuery::new("A quote (\") is opened here and never closed.").example("actor:\"Alice Smith\"")
         })?;
-        if words.len() > TERMS_MAX {
+        let mut terms = Vec::new();
+        for word in words {
+            let read = match word.text.strip_prefix('@').filter(|_| !word.quoted) {
+                Some(name) => saved_terms(name, saved),
+                None => term(&word.text).map(|term| vec![term]),
+            };
+            terms.extend(read.map_err(|bad| BadQuery { term: Some(word.text), span: Some(word.span), ..bad })?);
+        }
+        if terms.len() > TERMS_MAX {
             return Err(BadQuery::new(format!("A query has at most {TERMS_MAX} terms.")));
         }
-        let terms = words.into_iter().enumerate().map(|(index, word)| {
-            term(&word.text).map_err(|bad| BadQuery { term: Some(word.text), place: Some(index + 1), ..bad })
-        });
-        Ok(Self { terms: terms.collect::<Result<_, _>>()? })
+        Ok(Self { terms })
+    }
+
+    /// Refuses a span of time that ends before it begins, which would be answered by nothing.
+    pub fn check(&self, as_of: &AsOf) -> Result<(), BadQuery> {
+        let (first, end) = self.span(as_of);
+        if first >= end {
+            return Err(BadQuery::new("The time that is meant ends before it begins, so no entry can match.")
+                .example("since:2026-01-01 until:2026-01-31"));
+        }
+        Ok(())
     }
 }
 
-impl Query {
-    /// Refuses a span of time that ends before it begins, which would be answered by nothing.
-    pub fn check(&self, now: Timestamp) -> Result<(), BadQuery> {
-        let wanted = || self.terms.iter().filter(|term| !term.negated).map(|term| &term.test);
-        let since = wanted().filter_map(|test| if let Test::Since(when) = test { Some(when.first(now)) } else { None });
-        let until = wanted().filter_map(|test| if let Test::Until(when) = test { Some(when.end(now)) } else { None });
-        match (since.max(), until.min()) {
-            (Some(since), Some(until)) if since >= until => {
-                Err(BadQuery::new("since: is later than until:, so no entry can match.")
-                    .example("since:2026-01-01 until:2026-01-31"))
-            }
-            _ => Ok(()),
-        }
+/// Whether a query can be saved under this name.
+pub(super) fn is_saved_name(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+fn saved_terms(name: &str, saved: &Saved) -> Result<Vec<Term>, BadQuery> {
+    if let Some(query) = saved.get(&name.to_ascii_lowercase()) {
+        return Ok(query.terms.clone());
     }
+    let bad = BadQuery::new(
+        "There is no saved query of that name; a person is written behind `actor:`, a text behind `text:`.",
+    );
+    let bad = if saved.is_empty() { bad } else { bad.possible(saved.keys().map(|name| format!("@{name}"))) };
+    Err(bad.example("actor:@alice"))
 }
 
 fn term(word: &str) -> Result<Term, BadQuery> {
@@ -122,8 +175,11 @@ fn keyed(word: &str, value: &str) -> Result<Test, BadQuery> {
     match key.kind {
         Kind::Field(field) => Ok(Test::Field(field, list(key, value, |item| pattern(field, item))?)),
         Kind::Deploy => Ok(Test::Deploy(list(key, value, deploy)?)),
-        Kind::Since => Ok(Test::Since(when(value)?)),
-        Kind::Until => Ok(Test::Until(when(value)?)),
+        Kind::Since => Ok(Test::At(Span::Since(when(value)?))),
+        Kind::Until => Ok(Test::At(Span::Until(when(value)?))),
+        Kind::Created => Ok(Test::At(created(value)?)),
+        Kind::Is if value.eq_ignore_ascii_case("redacted") => Ok(Test::Redacted),
+        Kind::Is => Ok(Test::Field(Field::Outcome, list(key, value, is)?)),
         Kind::Text => Ok(Test::Text(glob(value)?)),
     }
 }
@@ -179,6 +235,45 @@ fn outcome(item: &str) -> Result<Glob, BadQuery> {
     Ok(glob)
 }
 
+/// `is:denied` is `outcome:denied`.
+fn is(item: &str) -> Result<Glob, BadQuery> {
+    let glob = Glob::new(item);
+    if !Outcome::ALL.iter().any(|outcome| glob.literal().as_deref() == Some(outcome.as_str())) {
+        return Err(BadQuery::new("No entry is that.")
+            .possible(Outcome::ALL.iter().map(|outcome| outcome.as_str()).chain(["redacted"]))
+            .example("is:denied"));
+    }
+    Ok(glob)
+}
+
+/// `>=2026-01-01`, `<2026-01-01`, `2026-01-01..2026-01-31`, `2026-01-01..*`, `2026-01-01`.
+fn created(text: &str) -> Result<Span, BadQuery> {
+    type Make = fn(When) -> Span;
+    let compared: [(&str, Make); 4] =
+        [(">=", Span::Since), ("<=", Span::Until), (">", Span::After), ("<", Span::Before)];
+    for (sign, make) in compared {
+        if let Some(point) = text.strip_prefix(sign) {
+            return when(point).map(make);
+        }
+    }
+    match text.split_once("..") {
+        Some(("*", "*")) => {
+            Err(BadQuery::new("That is all there ever was: leave the term out.")
+                .example("created:2026-01-01..2026-01-31"))
+        }
+        Some((from, "*")) => when(from).map(Span::Since),
+        Some(("*", to)) => when(to).map(Span::Until),
+        Some((from, to)) => Ok(Span::Between(when(from)?, when(to)?)),
+        None => match when(text)? {
+            When::Ago(_) => {
+                Err(BadQuery::new("That is a moment; what has happened since then is asked for with `since:`.")
+                    .example("since:7d"))
+            }
+            point => Ok(Span::Between(point, point)),
+        },
+    }
+}
+
 /// `@alice`, `alice`, an id, a mention as Discord's clients write it (`<@175928847299117063>`), `cli:root`.
 fn actor(item: &str) -> Result<Glob, BadQuery> {
     let mention = item.strip_prefix("<@").and_then(|rest| rest.strip_suffix('>'));
@@ -209,7 +304,7 @@ fn when(text: &str) -> Result<When, BadQuery> {
     match (text.parse::<jiff::Timestamp>(), text.parse::<Timestamp>()) {
         (Ok(_), Ok(instant)) => Ok(When::At(instant)),
         _ => Err(BadQuery::new(
-            "A time is a duration ago (`90s`, `30m`, `8h`, `7d`, `2w`), a day that exists (in UTC), or a time with its zone as in RFC 3339 (`2026-01-31T17:30:00Z`).",
+            "A time is a duration ago (`90s`, `30m`, `8h`, `7d`, `2w`), a day that exists, or a time with its zone as in RFC 3339 (`2026-01-31T17:30:00Z`).",
         )
         .example("since:7d")),
     }
@@ -258,7 +353,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place_and_what_is_possible() {
         let bad = refused("since:7d outcom:denied");
-        assert_eq!((bad.place, bad.term.as_deref()), (Some(2), Some("outcom:denied")));
+        assert_eq!((bad.span.clone(), bad.term.as_deref()), (Some(9..22), Some("outcom:denied")));
         assert!(bad.to_string().contains("Possible: action:, actor:, repo:"), "{bad}");
         assert!(refused("action:deploy.invented").to_string().contains("deploy.requested, deploy.denied"));
         assert!(refused("outcome:allowd").to_string().contains("allowed, denied, error, succeeded"));
@@ -275,6 +370,14 @@ mod tests {
             "until:2026-01-31T12:00",
             "actor:@",
             "actor:\"",
+            "@weekly",
+            "created:*..*",
+            "created:7d",
+            "created:>soon",
+            "created:2026-01-01..",
+            "is:",
+            "is:nice",
+            "is:denied,redacted",
             "action:x*",
             "https://example.com",
         ] {
@@ -287,18 +390,73 @@ mod tests {
 
     #[test]
     fn a_span_that_ends_before_it_begins_is_refused() {
-        let now = "2026-03-01".parse().unwrap();
-        for bad in ["since:2026-02-01 until:2026-01-31", "since:1d until:2d"] {
-            assert!(parse(bad).check(now).is_err(), "{bad}");
+        let now = AsOf::utc("2026-03-01".parse().unwrap());
+        for bad in [
+            "since:2026-02-01 until:2026-01-31",
+            "since:1d until:2d",
+            "created:2026-01-31..2026-01-01",
+            "created:>2026-01-31 until:2026-01-31",
+        ] {
+            assert!(parse(bad).check(&now).is_err(), "{bad}");
         }
         for good in ["since:2026-01-31 until:2026-01-31", "since:2d until:1d", "since:1d -until:2d", ""] {
-            assert!(parse(good).check(now).is_ok(), "{good}");
+            assert!(parse(good).check(&now).is_ok(), "{good}");
         }
     }
 
     #[test]
+    fn who_knows_githubs_audit_log_finds_the_same_words() {
+        for (typed, meant) in [
+            ("created:>=2026-01-01", "since:2026-01-01"),
+            ("created:<=2026-01-01", "until:2026-01-01"),
+            ("created:2026-01-01..*", "since:2026-01-01"),
+            ("created:*..2026-01-01", "until:2026-01-01"),
+            ("created:2026-01-01", "created:2026-01-01"),
+            ("created:2026-01-01..2026-01-01", "created:2026-01-01"),
+            ("-created:>2026-01-01T00:00:00Z", "-created:>2026-01-01T00:00:00.000Z"),
+            ("created:<2026-01-01", "created:<2026-01-01"),
+            ("created:2w..7d", "created:14d..7d"),
+            ("is:denied,error", "outcome:denied,error"),
+            ("-IS:Redacted", "-is:redacted"),
+        ] {
+            assert_eq!(parse(typed).to_string(), meant, "{typed}");
+            assert_eq!(parse(meant), parse(typed));
+        }
+    }
+
+    #[test]
+    fn a_saved_query_stands_for_its_terms() {
+        let saved = Saved::from([("weekly".to_owned(), parse("since:7d -outcome:allowed"))]);
+        let query = Query::read("@Weekly repo:acme/web", &saved).unwrap();
+        assert_eq!(query.to_string(), "since:7d -outcome:allowed repo:acme/web");
+        let bad = Query::read("@weakly", &saved).unwrap_err();
+        assert!(bad.to_string().contains("Possible: @weekly."), "{bad}");
+        assert_eq!(Query::read("\"@weekly\"", &saved).unwrap().to_string(), "text:@weekly");
+        assert!(Query::read("-@weekly", &saved).unwrap().terms[0].negated, "a text with a minus is a text");
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        let point = |line: &str| refused(line).pointer(line).map(|(shown, marks)| format!("{shown}\n{marks}"));
+        assert_eq!(point("since:7d outcom:denied -x").unwrap(), "since:7d outcom:denied -x\n         ^^^^^^^^^^^^^");
+        let far = format!("{} since:\"soon\u{1b}\" {}", "é".repeat(100), "y".repeat(100));
+        let shown = format!("…{} since:\"soon?\" {}", "é".repeat(29), "y".repeat(29));
+        assert_eq!(point(&far).unwrap(), format!("{shown}\n{}{}", " ".repeat(31), "^".repeat(13)));
+        assert_eq!(point(&"x ".repeat(TERMS_MAX + 1)), None);
+    }
+
+    #[test]
     fn text_that_looks_like_something_else_has_a_key() {
-        for line in ["text:a:b", "text:-x", "-text:-x", "-text:a:b", "12 \"two words\"", "\"-not this\""] {
+        for line in [
+            "text:@weekly",
+            "-text:@weekly",
+            "text:a:b",
+            "text:-x",
+            "-text:-x",
+            "-text:a:b",
+            "12 \"two words\"",
+            "\"-not this\"",
+        ] {
             assert_eq!(parse(line).to_string(), line);
         }
         assert_eq!(parse("12:30").to_string(), "text:12:30");

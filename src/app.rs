@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{AccessRequest, Requests};
 use crate::acknowledgements::Acknowledgements;
 use crate::actor::{Actor, Caller};
-use crate::audit::{self, Entry, Outcome};
+use crate::audit::{self, Audit, Entry, Outcome};
 use crate::circleci::{CircleCi, Reachable};
 use crate::command::{self, Arguments, Command, Path};
 use crate::complete::Branches;
@@ -35,6 +35,8 @@ const REMEMBERED_MAX: usize = 4_096;
 
 /// Slipway's services.
 pub struct App {
+    /// The audit log, for those who may ask.
+    pub audit: Audit,
     /// The rules.
     pub permissions: Permissions,
     /// The repositories.
@@ -186,6 +188,7 @@ impl App {
             v1_triggers_end: notice::Remembered::v1_triggers_end(&db).await?,
             stopping,
             remembered: Mutex::default(),
+            audit: Audit::new(db.clone(), permissions.clone(), clock.clone()),
             permissions,
             repos,
             requests,

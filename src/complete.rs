@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::AccessRequest;
 use crate::actor::Caller;
 use crate::app::App;
+use crate::audit;
 use crate::circleci::{CircleCi, Project};
 use crate::command::{self, Arguments, Completes, Kind};
 use crate::deploy::Deploy;
@@ -156,6 +157,17 @@ async fn candidates(
             let Some(environment) = meant(&known, named.as_ref()) else { return Ok(vec![]) };
             declared::complete(&known[environment].declared, typed)
         }
+        Completes::Query => audit::query::complete(typed, &saved_queries(app, caller).await?),
+        Completes::SavedQuery => saved_queries(app, caller).await?.into_iter().map(|name| format!("@{name}")).collect(),
+        Completes::AuditAction => {
+            let mut actions: Vec<String> = audit::Action::ALL.iter().map(ToString::to_string).collect();
+            let mut categories: Vec<String> =
+                audit::Action::ALL.iter().map(|action| action.category().to_owned()).collect();
+            categories.dedup();
+            actions.splice(0..0, categories);
+            actions
+        }
+        Completes::Outcome => audit::Outcome::ALL.iter().map(ToString::to_string).collect(),
         Completes::Command => command::leaves().map(|(path, _)| path.join(" ")).collect(),
         Completes::Deploy => {
             let deploys = app.deploys.offered(caller, purpose(path)).await?;
@@ -173,6 +185,10 @@ async fn candidates(
         }
     };
     Ok(plain.into_iter().map(Choice::of).collect())
+}
+
+async fn saved_queries(app: &App, caller: &Caller) -> Result<Vec<String>, Refusal> {
+    Ok(app.audit.saved(caller).await?.into_iter().map(|saved| saved.name).collect())
 }
 
 /// What somebody does to a place that they name in a command; nothing where they only look, or write a pattern.

@@ -1,6 +1,7 @@
 //! Why a request was not carried out, and the one place where that becomes words for the person who asked: what happened,
 //! why, and what to do next.
 
+use crate::audit::BadQuery;
 use crate::db::DbError;
 use crate::id::{ChannelId, GuildId};
 use crate::invalid::Invalid;
@@ -24,6 +25,13 @@ pub enum Refusal {
         given: String,
         /// Why it can't be used.
         invalid: Invalid,
+    },
+    /// A query to the audit log can't be read.
+    BadQuery {
+        /// The query, whole.
+        line: String,
+        /// What is wrong with it, and where.
+        bad: BadQuery,
     },
     /// What was asked for doesn't fit what is there: two sentences, what is wrong and what to do.
     Conflict {
@@ -94,7 +102,7 @@ impl Refusal {
     pub fn kind(&self) -> &'static str {
         match self {
             Refusal::Denied(_) => "permission",
-            Refusal::Invalid { .. } => "invalid",
+            Refusal::Invalid { .. } | Refusal::BadQuery { .. } => "invalid",
             Refusal::Conflict { .. } => "conflict",
             Refusal::Elsewhere { .. } => "channel",
             Refusal::Database(_) => "database",
@@ -110,6 +118,7 @@ impl Refusal {
                 _ => format!("The permission {} is missing.", denied.action),
             },
             Refusal::Invalid { invalid, .. } => invalid.why.to_string(),
+            Refusal::BadQuery { bad, .. } => bad.why.clone(),
             Refusal::Conflict { why, .. } => why.clone(),
             Refusal::Elsewhere { channel, .. } => format!("It is deployed from the channel {channel} only."),
             Refusal::Database(error) => error.to_string(),
@@ -134,6 +143,7 @@ impl Refusal {
                     detail["given"] = text::clip(given, SHOWN_MAX).into();
                 }
             }
+            Refusal::BadQuery { line, .. } => detail["query"] = text::clip(line, SHOWN_MAX).into(),
             Refusal::Conflict { .. } | Refusal::Elsewhere { .. } | Refusal::Database(_) | Refusal::Stopping => {}
         }
         detail
@@ -150,6 +160,11 @@ impl Refusal {
                     .code(option)
                     .sentence(&format!(". {} Example: `{}`. Nothing was done.", invalid.why, invalid.example));
                 Reply::new(Tone::Bad, format!("Not a usable {}", invalid.what)).body(body)
+            }
+            Refusal::BadQuery { line, bad } => {
+                let pointer = bad.pointer(line).map(|(shown, marks)| Piece::Block(format!("{shown}\n{marks}")));
+                let body = pointer.map_or_else(Text::default, |pointer| Text::default().piece(pointer).line());
+                Reply::new(Tone::Bad, "Not a query").body(body.sentence(&bad.sentence()).plain(" Nothing was done."))
             }
             Refusal::Conflict { why, next, page } => {
                 let body = Text::default().sentence(&format!("{why} {next}"));

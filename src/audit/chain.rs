@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
+use crate::invalid::Invalid;
 
 /// The version of what is hashed.
 pub const FORMAT: i64 = 1;
@@ -74,6 +75,18 @@ impl Head {
     pub fn beginning() -> Self {
         Self { seq: 0, hash: BEGINNING.to_owned() }
     }
+}
+
+/// Reads a hash that was noted as a head, in lower case.
+pub fn noted(text: &str) -> Result<String, Invalid> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Invalid::new(
+        "head",
+        "A head is the 64 hexadecimal digits that the check of the audit log prints.",
+        "cd4a9c4ef2a19be4eae7ecd3ea4cc1df15c89c7bd0b3b3f0b7c35e0c3e2a5f10",
+    ))
 }
 
 /// Makes the row that follows `newest` in the chain of the entry's guild.

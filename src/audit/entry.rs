@@ -235,6 +235,30 @@ pub struct Archived {
     pub head: String,
 }
 
+/// What the `detail` of [`Action::AuditSearched`] says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Searched {
+    /// What was asked, its saved queries and options written out.
+    pub query: String,
+    /// Where the page began: `newest`, `before #12` or `after #12`.
+    pub from: String,
+    /// The number of the search of which another page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<i64>,
+}
+
+impl Searched {
+    /// As `detail`.
+    pub fn value(&self) -> Value {
+        serde_json::to_value(self).expect("texts and a number are JSON")
+    }
+
+    /// Read back.
+    pub fn read(detail: &str) -> Option<Self> {
+        serde_json::from_str(detail).ok()
+    }
+}
+
 /// The entry that a chain goes on with whose newest entry isn't the one that was `noted`.
 pub fn broken(guild: GuildId, at: Timestamp, found: &Head, noted: Option<&Head>) -> Entry {
     let why = match noted {

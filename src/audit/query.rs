@@ -1,12 +1,14 @@
 //! The query language of the audit log, one line for chat and command line alike: what a query is, and which entries it
 //! means. Pure: reading one is in `parse.rs`, asking the database in the audit log's store.
 
+mod complete;
 mod glob;
 mod parse;
 mod span;
 
 use std::fmt;
 
+pub use complete::complete;
 pub use glob::Glob;
 pub use parse::{BadQuery, QUERY_CHARS_MAX, Saved};
 pub use span::{AsOf, Span, When};

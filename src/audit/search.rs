@@ -5,6 +5,7 @@ mod index;
 mod store;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use self::index::Drive;
@@ -46,6 +47,16 @@ pub enum From {
     Before(i64),
     /// At the entry after this one, to newer ones.
     After(i64),
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::Newest => f.write_str("newest"),
+            From::Before(seq) => write!(f, "before #{seq}"),
+            From::After(seq) => write!(f, "after #{seq}"),
+        }
+    }
 }
 
 /// One page of an answer.

@@ -41,7 +41,7 @@ pub struct SearchArgs {
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// A hash that `verify` printed earlier and that must still be there, so that nothing was cut off (may be repeated)
-    #[arg(long = "head", value_name = "HASH", value_parser = head)]
+    #[arg(long = "head", value_name = "HASH", value_parser = audit::chain::noted)]
     pub heads: Vec<String>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t)]
@@ -260,17 +260,6 @@ fn tell(err: &mut dyn Write, message: &str) {
 
 fn guild_or_process(text: &str) -> Result<GuildId, Invalid> {
     if text == "0" { Ok(GuildId::PROCESS) } else { text.parse() }
-}
-
-fn head(text: &str) -> Result<String, Invalid> {
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err(Invalid::new(
-        "head",
-        "A head is the 64 hexadecimal digits that `slipway audit verify` prints.",
-        "cd4a9c4ef2a19be4eae7ecd3ea4cc1df15c89c7bd0b3b3f0b7c35e0c3e2a5f10",
-    ))
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ impl Kind {
             Kind::Completed(Completes::Request) => "request number".to_owned(),
             Kind::Completed(Completes::Deploy | Completes::Succeeded) => "deploy number".to_owned(),
             Kind::Completed(Completes::Parameters) => "text".to_owned(),
+            Kind::Completed(Completes::Query) => "audit query".to_owned(),
+            Kind::Completed(Completes::SavedQuery) => "name of a saved query".to_owned(),
+            Kind::Completed(Completes::AuditAction) => "action of the audit log".to_owned(),
+            Kind::Completed(Completes::Outcome) => "outcome".to_owned(),
             Kind::Completed(Completes::Command) => "command".to_owned(),
             Kind::Flag => "True | False".to_owned(),
             Kind::User => "person".to_owned(),
@@ -71,7 +75,7 @@ fn section(page: &mut String, name: &str, leaf: &Leaf) {
             option.description
         ));
     }
-    if leaf.pages {
+    if leaf.has_numbered_pages() {
         add("\nIts pages are turned by the buttons `Newer` and `Older`; the console's lines name one: `page:2`."
             .to_owned());
     }

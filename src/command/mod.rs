@@ -3,6 +3,7 @@
 
 mod access;
 mod arguments;
+mod audit;
 mod confirm;
 mod deploy;
 mod deploys;
@@ -22,7 +23,6 @@ pub use deploys::Retry;
 pub use rollback::Rollback;
 
 use crate::app::App;
-use crate::audit;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::{actor::Caller, permission::Action};
@@ -93,6 +93,13 @@ pub struct OptionSpec {
     pub required: bool,
 }
 
+impl Leaf {
+    /// Whether its pages have numbers, which a line may name; those of others are turned by their buttons alone.
+    pub fn has_numbered_pages(&self) -> bool {
+        self.pages && self.in_lines.is_empty()
+    }
+}
+
 impl OptionSpec {
     const fn required(name: &'static str, kind: Kind, description: &'static str) -> Self {
         Self { name, description, kind, required: true }
@@ -141,6 +148,14 @@ pub enum Completes {
     Parameters,
     /// The commands.
     Command,
+    /// The terms of an audit query and the saved ones, behind what is typed already.
+    Query,
+    /// The saved audit queries.
+    SavedQuery,
+    /// The actions of the audit log.
+    AuditAction,
+    /// The outcomes of the audit log.
+    Outcome,
 }
 
 /// Every command, in the order in which help lists them.
@@ -152,6 +167,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     access::SPEC,
     repo::SPEC,
     environment::SPEC,
+    audit::SPEC,
     whoami::SPEC,
     help::SPEC,
 ];
@@ -199,6 +215,12 @@ pub enum Private {
     EnvironmentList(environment::List),
     EnvironmentShow(environment::Show),
     EnvironmentRemove(environment::Remove),
+    AuditSearch(audit::Search),
+    AuditShow(audit::Show),
+    AuditVerify(audit::Verify),
+    AuditSave(audit::Save),
+    AuditSaved(audit::Saved),
+    AuditForget(audit::Forget),
     Whoami(whoami::Whoami),
     Help(help::Help),
 }
@@ -229,6 +251,12 @@ impl Private {
             Private::EnvironmentList(list) => list.run(app, caller).await,
             Private::EnvironmentShow(show) => show.run(app, caller).await,
             Private::EnvironmentRemove(remove) => remove.run(app, caller).await,
+            Private::AuditSearch(search) => search.run(app, caller).await,
+            Private::AuditShow(show) => show.run(app, caller).await,
+            Private::AuditVerify(verify) => verify.run(app, caller).await,
+            Private::AuditSave(save) => save.run(app, caller).await,
+            Private::AuditSaved(saved) => saved.run(app, caller).await,
+            Private::AuditForget(forget) => forget.run(app, caller).await,
             Private::Whoami(whoami) => whoami.run(app, caller).await,
             Private::Help(help) => Ok(help.run()),
         }
@@ -266,13 +294,14 @@ pub fn parse<S: AsRef<str>>(path: &[S], arguments: &Arguments) -> Result<Command
 }
 
 /// The audit log's word for a refusal of the command that `path` names; none where a refusal is no act to be recorded.
-pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<audit::Action> {
+pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<crate::audit::Action> {
     match path.first().map(AsRef::as_ref) {
-        Some("deploy" | "deploys" | "rollback") => Some(audit::Action::DeployDenied),
-        Some("permission") => Some(audit::Action::PermissionDenied),
-        Some("access") => Some(audit::Action::AccessDenied),
-        Some("repo") => Some(audit::Action::RepoDenied),
-        Some("environment") => Some(audit::Action::EnvironmentDenied),
+        Some("deploy" | "deploys" | "rollback") => Some(crate::audit::Action::DeployDenied),
+        Some("permission") => Some(crate::audit::Action::PermissionDenied),
+        Some("access") => Some(crate::audit::Action::AccessDenied),
+        Some("repo") => Some(crate::audit::Action::RepoDenied),
+        Some("audit") => Some(crate::audit::Action::AuditDenied),
+        Some("environment") => Some(crate::audit::Action::EnvironmentDenied),
         _ => None,
     }
 }

@@ -76,7 +76,7 @@ pub fn usage(path: &[&str], leaf: &Leaf) -> String {
         let name = option.name;
         usage.push_str(&if option.required { format!(" {name}") } else { format!(" [{name}]") });
     }
-    if leaf.pages {
+    if leaf.has_numbered_pages() {
         usage.push_str(&format!(" [{PAGE_OPTION}:2]"));
     }
     usage
@@ -84,7 +84,7 @@ pub fn usage(path: &[&str], leaf: &Leaf) -> String {
 
 /// The options that a line may name.
 pub fn options(leaf: &'static Leaf) -> impl Iterator<Item = &'static OptionSpec> {
-    leaf.options.iter().chain(leaf.pages.then_some(&PAGE)).chain(leaf.in_lines)
+    leaf.options.iter().chain(leaf.has_numbered_pages().then_some(&PAGE)).chain(leaf.in_lines)
 }
 
 /// Each word with the option that it is for, as far as the words go: nothing is missing yet.

@@ -123,7 +123,7 @@ pub enum Held {
 #[derive(Debug)]
 pub struct Holding<'a> {
     is_owner: bool,
-    permits: Vec<&'a Rule>,
+    pub(super) permits: Vec<&'a Rule>,
     denials: Vec<&'a Rule>,
 }
 

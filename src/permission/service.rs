@@ -40,10 +40,24 @@ impl Holdings {
         decide(&self.rules, &self.owners, actor, *guild, action, ask, self.now).is_allowed()
     }
 
+    /// Whether they hold `action`, one of those that were asked about, over all of `scope`.
+    pub fn hold_over(&self, action: Action, scope: &Scope) -> bool {
+        self.holding(action).over(scope) != Held::No
+    }
+
+    /// The rules that permit them `action`, one of those that were asked about, somewhere.
+    pub fn permits(&self, action: Action) -> Vec<&Rule> {
+        self.holding(action).permits
+    }
+
+    fn holding(&self, action: Action) -> Holding<'_> {
+        let Caller { actor, guild, .. } = &self.caller;
+        Holding::of(&self.rules, &self.owners, actor, *guild, action, self.now)
+    }
+
     /// Of which branches of a repository they hold `action` in an environment; nothing when of none.
     pub fn branches(&self, action: Action, repo: &str, environment: &str) -> Option<Branches> {
-        let Caller { actor, guild, .. } = &self.caller;
-        Holding::of(&self.rules, &self.owners, actor, *guild, action, self.now).branches(repo, environment)
+        self.holding(action).branches(repo, environment)
     }
 }
 

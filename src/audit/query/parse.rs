@@ -46,6 +46,12 @@ impl BadQuery {
         Self { term: None, span: None, why: why.into(), possible: None, example: None }
     }
 
+    /// The same with its example set off in backticks.
+    pub fn sentence(&self) -> String {
+        let example = self.example.map(|example| format!(" Example: `{example}`.")).unwrap_or_default();
+        format!("{}{example}", Self { example: None, ..self.clone() })
+    }
+
     fn possible(self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let words: Vec<String> = words.into_iter().map(Into::into).collect();
         Self { possible: Some(words.join(", ")), ..self }
@@ -121,11 +127,6 @@ impl Query {
         }
         Ok(())
     }
-}
-
-/// Whether a query can be saved under this name.
-pub(super) fn is_saved_name(name: &str) -> bool {
-    (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn saved_terms(name: &str, saved: &Saved) -> Result<Vec<Term>, BadQuery> {

@@ -1,0 +1,49 @@
+//! Queries that a guild keeps under a name: `@weekly`. Knows nothing of who may keep one.
+
+pub mod store;
+
+use std::str::FromStr;
+
+use super::query::Query;
+use crate::invalid::Invalid;
+use crate::time::Timestamp;
+
+/// Longest name, in characters.
+const NAME_MAX: usize = 32;
+
+/// The name of a saved query, in lower case and without its `@`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let name = text.strip_prefix('@').unwrap_or(text).to_ascii_lowercase();
+        let fits = (1..=NAME_MAX).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+        fits.then_some(Self(name)).ok_or_else(|| {
+            Invalid::new("name", "The name of a query is at most 32 letters, digits, `-` and `_`.", "@weekly")
+        })
+    }
+}
+
+/// A query that is kept.
+#[derive(Debug, Clone)]
+pub struct SavedQuery {
+    /// Its name.
+    pub name: String,
+    /// What it asks.
+    pub query: Query,
+    /// Who saved it, as they were called then.
+    pub made_by_name: String,
+    /// When.
+    pub made_at: Timestamp,
+}

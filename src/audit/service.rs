@@ -1,0 +1,239 @@
+//! The log for those who may ask it: every question is permitted first, recorded next and only then answered. Knows nothing of how
+//! answers are shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::chain::{Head, Row};
+use super::entry::{Action, Entry, Outcome, Searched};
+use super::query::{AsOf, Query, Saved};
+use super::search::{self, From, Page, Question};
+use super::sight::Sight;
+use super::verify::{self, Checked};
+use super::{saved, store};
+use crate::actor::Caller;
+use crate::db::{Db, DbError};
+use crate::id::GuildId;
+use crate::permission::{self, Ask, Permissions};
+use crate::refusal::Refusal;
+use crate::time::{Clock, Timestamp};
+
+/// Entries on a page.
+pub const PAGE: usize = 10;
+/// How long a page may be looked for; what lies further back is a page of its own.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many look through the log at a time: each has a connection, and what deploys needs the others.
+const AT_ONCE: usize = 2;
+
+/// The audit log of every guild, for those who may ask.
+#[derive(Clone)]
+pub struct Audit {
+    db: Db,
+    permissions: Permissions,
+    clock: Clock,
+    turns: Arc<Semaphore>,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The query as typed, whole.
+    pub line: String,
+    /// Where the page begins.
+    pub from: From,
+}
+
+/// A page, and what it takes to turn it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The search that it belongs to: the number of its own entry.
+    pub search: i64,
+    /// What was asked.
+    pub query: Query,
+    /// Where the page begins.
+    pub from: From,
+    /// What was found.
+    pub page: Page,
+}
+
+impl Audit {
+    /// The log in `db`.
+    pub fn new(db: Db, permissions: Permissions, clock: Clock) -> Self {
+        Self { db, permissions, clock, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// The first page of a search, or another one of a new search.
+    pub async fn search(&self, caller: &Caller, asked: Asked) -> Result<Answer, Refusal> {
+        let sight = self.sight(caller).await?;
+        let (query, as_of) = self.read(caller.guild, &asked.line).await?;
+        let detail = Searched { query: query.to_string(), from: asked.from.to_string(), again: None };
+        let head = self.record(self.entry(caller, Action::AuditSearched).detail(detail.value())).await?;
+        // The search itself is no part of its answer.
+        let from = if asked.from == From::Newest { From::Before(head.seq) } else { asked.from };
+        let page = self.page(caller, &sight, &query, &as_of, from).await?;
+        Ok(Answer { search: head.seq, query, from: asked.from, page })
+    }
+
+    /// Another page of the search that is recorded as entry `search`, as of then. Only whoever searched turns its pages.
+    pub async fn turn(&self, caller: &Caller, search: i64, from: From) -> Result<Answer, Refusal> {
+        let sight = self.sight(caller).await?;
+        let own = |row: &Row| {
+            row.action == Action::AuditSearched.as_str()
+                && row.actor_id.as_deref() == Some(&caller.actor.id.to_string())
+        };
+        let row = store::entry(&mut *self.db.reader().await?, caller.guild, search).await?.filter(own);
+        let searched = row.as_ref().and_then(|row| Some((row.at, Searched::read(row.detail.as_deref()?)?)));
+        let Some((at, searched)) = searched else {
+            return Err(Refusal::conflict(
+                "That is no search of yours, or its record was redacted or archived.",
+                "Search again with `/audit search`.",
+            ));
+        };
+        let query: Query =
+            searched.query.parse().map_err(|bad| Refusal::BadQuery { line: searched.query.clone(), bad })?;
+        let as_of = AsOf { now: Timestamp::from_millis(at), zone: self.zone(caller.guild).await? };
+        let detail = Searched { query: searched.query, from: from.to_string(), again: Some(search) };
+        self.record(self.entry(caller, Action::AuditSearched).detail(detail.value())).await?;
+        let page = self.page(caller, &sight, &query, &as_of, from).await?;
+        Ok(Answer { search, query, from, page })
+    }
+
+    /// One entry. One that may not be seen is as one that isn't there.
+    pub async fn show(&self, caller: &Caller, seq: i64) -> Result<Row, Refusal> {
+        let sight = self.sight(caller).await?;
+        let mut reader = self.db.reader().await?;
+        let row = store::entry(&mut reader, caller.guild, seq).await?.filter(|row| sight.sees(row));
+        let Some(row) = row else {
+            let archived = store::records(&mut reader, caller.guild).await?.archived;
+            return Err(match archived.filter(|archived| seq <= archived.seq && sight.is_all()) {
+                Some(archived) => Refusal::conflict(
+                    format!("Entry #{seq} was archived: the log here begins after #{}.", archived.seq),
+                    "`/audit search action:audit.archived` tells into which file.",
+                ),
+                None => Refusal::conflict(
+                    format!("There is no entry #{seq} that you may see."),
+                    "`/audit search` lists those there are.",
+                ),
+            });
+        };
+        drop(reader);
+        let about = Entry {
+            repo: row.repo.clone(),
+            environment: row.environment.clone(),
+            branch: row.branch.clone(),
+            ..self.entry(caller, Action::AuditShown)
+        };
+        self.record(about.detail(serde_json::json!({ "entry": format!("#{seq}") }))).await?;
+        Ok(row)
+    }
+
+    /// Checks the whole chain of the caller's guild, and looks in it for a head that was noted earlier.
+    pub async fn verify(&self, caller: &Caller, noted: &[String]) -> Result<Checked, Refusal> {
+        self.require_all(caller).await?;
+        let _turn = self.turn_to_look().await;
+        Ok(verify::verify(self.db.pool(), caller.guild, noted).await?)
+    }
+
+    /// The queries that are saved in the caller's guild.
+    pub async fn saved(&self, caller: &Caller) -> Result<Vec<saved::SavedQuery>, Refusal> {
+        self.sight(caller).await?;
+        Ok(saved::store::all(self.db.pool(), caller.guild).await?)
+    }
+
+    /// Saves a query under a name, in place of the one that had it. For who may see all entries: everybody's `@name` is the same.
+    pub async fn save(&self, caller: &Caller, name: saved::Name, line: &str) -> Result<Query, Refusal> {
+        let query: Query = line.parse().map_err(|bad| Refusal::BadQuery { line: line.to_owned(), bad })?;
+        if query.terms.is_empty() {
+            return Err(Refusal::conflict(
+                "An empty query finds everything: there is nothing to save.",
+                "Example: `/audit save weekly since:7d -outcome:allowed`.",
+            ));
+        }
+        let mut tx = self.db.begin().await?;
+        self.permissions.require_in(&mut tx, caller, permission::Action::Audit, Ask::default()).await?;
+        let before = saved::store::put(&mut tx, caller, &name, &query, self.clock.now()).await?;
+        let detail = serde_json::json!({ "name": name.as_str(), "query": query.to_string(), "before": before });
+        super::append(&mut tx, &self.entry(caller, Action::AuditQuerySaved).detail(detail)).await?;
+        tx.commit().await?;
+        Ok(query)
+    }
+
+    /// Removes a saved query.
+    pub async fn forget(&self, caller: &Caller, name: saved::Name) -> Result<(), Refusal> {
+        let mut tx = self.db.begin().await?;
+        self.permissions.require_in(&mut tx, caller, permission::Action::Audit, Ask::default()).await?;
+        let Some(before) = saved::store::remove(&mut tx, caller.guild, &name).await? else {
+            return Err(Refusal::conflict(
+                format!("There is no saved query `@{}`.", name.as_str()),
+                "`/audit saved` lists those there are.",
+            ));
+        };
+        let detail = serde_json::json!({ "name": name.as_str(), "before": before });
+        super::append(&mut tx, &self.entry(caller, Action::AuditQueryForgotten).detail(detail)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// A query as the guild understands it, with its saved ones, and what its times mean now.
+    pub async fn read(&self, guild: GuildId, line: &str) -> Result<(Query, AsOf), Refusal> {
+        let as_of = AsOf { now: self.clock.now(), zone: self.zone(guild).await? };
+        let saved: Saved = saved::store::all(self.db.pool(), guild)
+            .await?
+            .into_iter()
+            .map(|saved| (saved.name, saved.query))
+            .collect();
+        let query = Query::read(line, &saved).and_then(|query| query.check(&as_of).map(|()| query));
+        Ok((query.map_err(|bad| Refusal::BadQuery { line: line.to_owned(), bad })?, as_of))
+    }
+
+    async fn page(
+        &self,
+        caller: &Caller,
+        sight: &Sight,
+        query: &Query,
+        as_of: &AsOf,
+        from: From,
+    ) -> Result<Page, DbError> {
+        let mut query = query.clone();
+        query.terms.extend(sight.term());
+        let question = Question { guild: caller.guild, query, as_of: as_of.clone() };
+        let _turn = self.turn_to_look().await;
+        search::page(self.db.pool(), &question, from, PAGE, Some(PATIENCE), &|row| sight.sees(row)).await
+    }
+
+    /// What the caller may see; a refusal when that is nothing.
+    async fn sight(&self, caller: &Caller) -> Result<Sight, Refusal> {
+        let holdings = self.permissions.holdings(caller, &[permission::Action::Audit]).await?;
+        match Sight::of(holdings) {
+            Some(sight) => Ok(sight),
+            None => Err(self.require_all(caller).await.err().unwrap_or(Refusal::Stopping)),
+        }
+    }
+
+    async fn require_all(&self, caller: &Caller) -> Result<(), Refusal> {
+        let mut reader = self.db.reader().await?;
+        self.permissions.require(&mut reader, caller, permission::Action::Audit, Ask::default()).await
+    }
+
+    async fn turn_to_look(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
+    }
+
+    async fn zone(&self, _guild: GuildId) -> Result<TimeZone, DbError> {
+        Ok(TimeZone::UTC)
+    }
+
+    fn entry(&self, caller: &Caller, action: Action) -> Entry {
+        Entry::new(caller.guild, self.clock.now(), &caller.actor, action, Outcome::Allowed).channel(caller.channel)
+    }
+
+    async fn record(&self, entry: Entry) -> Result<Head, DbError> {
+        let mut tx = self.db.begin().await?;
+        let head = super::append(&mut tx, &entry).await?;
+        tx.commit().await?;
+        Ok(head)
+    }
+}

@@ -193,6 +193,13 @@ impl Db {
         read.fetch_one(&self.readers).await.map(drop).map_err(DbError::from)
     }
 
+    /// Writes the write-ahead log into the file and empties it, so that nothing which was erased is left in it. Whether that could be
+    /// done: not while somebody else reads.
+    pub async fn flush_log(&self) -> Result<bool, DbError> {
+        let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.readers).await?;
+        Ok(busy == 0)
+    }
+
     /// Closes every connection, once what is under way is done.
     pub async fn close(&self) {
         let writer = async {

@@ -4,11 +4,14 @@
 //! Whoever acts writes `append(&mut tx, &entry)` in the same transaction as the act itself, so that neither is there
 //! without the other. `docs/audit.md` specifies the bytes, the columns and the query language.
 
+pub mod archive;
 pub mod card;
 pub mod chain;
 pub mod entry;
+pub mod export;
 pub mod proof;
 pub mod query;
+pub mod redact;
 pub mod saved;
 pub mod search;
 pub mod service;

@@ -55,6 +55,8 @@ pub enum Fault {
     Unreadable,
     /// It is the newest one, and another is noted as the newest in `audit_head`; none is noted when that row is gone.
     NotTheNewest(Option<Head>),
+    /// It is the last one that was archived, and its hash is not the one that is recorded.
+    NotTheArchived,
     /// The entry itself records that the newest entries were found to be others than those that had been noted.
     Recorded,
 }
@@ -108,6 +110,7 @@ impl fmt::Display for Broken {
             Fault::NotTheNewest(None) => {
                 write!(f, "entry {seq} is the newest, and the row of audit_head that says so is gone")
             }
+            Fault::NotTheArchived => write!(f, "entry {seq} is not the one that was archived under that number"),
             Fault::Recorded => {
                 write!(
                     f,
@@ -135,7 +138,7 @@ impl Verifier {
     /// Checks that `row` is what comes next. After a break it goes on from the row as it stands, so that later breaks show
     /// too.
     pub fn next(&mut self, row: &Row) -> Result<(), Broken> {
-        let before = self.head.take().unwrap_or_else(|| self.start(row.seq));
+        let before = self.head.take().unwrap_or_else(|| self.start(row));
         self.head = Some(row.head());
         match self.fault(&before, row) {
             None => Ok(()),
@@ -152,10 +155,14 @@ impl Verifier {
         Err(Broken { guild: self.guild, seq: last.seq, fault: Fault::NotTheNewest(noted.cloned()) })
     }
 
-    /// What the first row must follow: the beginning, or the last of what was archived.
-    fn start(&self, first: i64) -> Head {
-        let archived = self.records.archived.clone().filter(|archived| first > archived.seq);
-        archived.unwrap_or_else(Head::beginning)
+    /// What the first row must follow: the beginning, or the last of what was archived. An archived entry may be gone, and is so before
+    /// those that come after it.
+    fn start(&self, first: &Row) -> Head {
+        match &self.records.archived {
+            Some(archived) if first.seq > archived.seq => archived.clone(),
+            Some(_) if first.seq > 1 => Head { seq: first.seq - 1, hash: first.prev_hash.clone() },
+            _ => Head::beginning(),
+        }
     }
 
     /// The break at a row that can't even be read: it should have been the next one.
@@ -165,7 +172,8 @@ impl Verifier {
 
     /// The last row that was seen; before the first one, what that must follow.
     pub fn head(&self) -> Head {
-        self.head.clone().unwrap_or_else(|| self.start(i64::MAX))
+        let archived = || self.records.archived.clone().unwrap_or_else(Head::beginning);
+        self.head.clone().unwrap_or_else(archived)
     }
 
     /// The number of the last row that was seen; below every number before the first one.
@@ -206,6 +214,9 @@ impl Verifier {
         }
         if !row.has_exact_numbers() || row.expected_hash() != row.hash {
             return Some(Fault::Hash);
+        }
+        if self.records.archived.as_ref().is_some_and(|archived| archived.seq == row.seq && archived.hash != row.hash) {
+            return Some(Fault::NotTheArchived);
         }
         (row.action == Action::AuditBroken.as_str()).then_some(Fault::Recorded)
     }
@@ -284,7 +295,10 @@ mod tests {
         assert_eq!(check(&rows[2..]), []);
         assert_eq!(check(&rows), []);
         assert_eq!(check(&rows[3..]), [Fault::Missing { first: 3, last: 3 }]);
-        assert_eq!(check(&rows[1..]), [Fault::Missing { first: 1, last: 1 }]);
+        assert_eq!(check(&rows[1..]), [], "it was stopped before all that is archived was removed");
+        let forged = Row { prev_hash: rows[1].hash.clone(), ..rows[1].clone() };
+        let forged = Row { hash: forged.expected_hash(), ..forged };
+        assert_eq!(check(&[forged]), [Fault::NotTheArchived]);
         let forged = Row { prev_hash: rows[0].hash.clone(), ..rows[2].clone() };
         assert_eq!(check(&[forged]), [Fault::Unlinked]);
     }

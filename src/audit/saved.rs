@@ -4,7 +4,9 @@ pub mod store;
 
 use std::str::FromStr;
 
-use super::query::Query;
+use super::query::{AsOf, BadQuery, Query, Saved};
+use crate::db::{DbError, Pool};
+use crate::id::GuildId;
 use crate::invalid::Invalid;
 use crate::time::Timestamp;
 
@@ -33,6 +35,22 @@ impl FromStr for Name {
             Invalid::new("name", "The name of a query is at most 32 letters, digits, `-` and `_`.", "@weekly")
         })
     }
+}
+
+/// A query as a guild understands it, with its saved ones, and what its times mean when it is asked at `now`; in no guild there are
+/// none, and days are UTC's.
+pub async fn read(
+    pool: &Pool,
+    guild: Option<GuildId>,
+    line: &str,
+    now: Timestamp,
+) -> Result<Result<(Query, AsOf), BadQuery>, DbError> {
+    let saved: Saved = match guild {
+        Some(guild) => store::all(pool, guild).await?.into_iter().map(|saved| (saved.name, saved.query)).collect(),
+        None => Saved::new(),
+    };
+    let as_of = AsOf::utc(now);
+    Ok(Query::read(line, &saved).and_then(|query| query.check(&as_of).map(|()| (query, as_of))))
 }
 
 /// A query that is kept.

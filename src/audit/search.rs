@@ -26,6 +26,8 @@ const STEP_SHORT: Duration = Duration::from_millis(20);
 const STEP_LONG: Duration = Duration::from_millis(100);
 /// Entries that one statement brings at most.
 const ROWS_MAX: usize = 500;
+/// The same where all are meant.
+const PACKED: i64 = 500;
 
 /// What one wants to know of a chain.
 #[derive(Debug, Clone)]
@@ -222,5 +224,58 @@ impl Newest {
         }
         let latest = self.chains.iter_mut().max_by_key(|chain| chain.held.front().map(|row| (row.at, row.guild_id)));
         Ok(latest.and_then(|chain| chain.held.pop_front()))
+    }
+}
+
+/// The matches of a query in one chain in its order, some at a time, in constant memory.
+pub struct Oldest {
+    pool: Pool,
+    question: Question,
+    /// The number after the last that is looked at.
+    end: i64,
+    passed: i64,
+    ended: bool,
+}
+
+impl Oldest {
+    /// Asks a chain up to the entry before `end`.
+    pub fn new(pool: &Pool, question: Question, end: i64) -> Self {
+        Self { pool: pool.clone(), question, end, passed: 0, ended: false }
+    }
+
+    /// How many numbers there are to look through.
+    pub async fn length(&self) -> Result<i64, DbError> {
+        let newest = store::newest(&mut *self.pool.acquire().await?, self.question.guild).await?;
+        Ok(newest.min(self.end.saturating_sub(1)))
+    }
+
+    /// The number of the last entry that was looked at.
+    pub fn passed(&self) -> i64 {
+        self.passed
+    }
+
+    /// The next matches; nothing when there are no more.
+    pub async fn next(&mut self) -> Result<Option<Vec<Row>>, DbError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut rows = if self.question.query.terms.is_empty() {
+            let mut connection = self.pool.acquire().await?;
+            let rows = super::store::rows_after(&mut connection, self.question.guild, self.passed, PACKED).await?;
+            self.ended = rows.is_empty();
+            rows
+        } else {
+            let mut found =
+                page(&self.pool, &self.question, From::After(self.passed), ROWS_MAX, None, &|_| true).await?;
+            self.ended = found.beyond == Beyond::Nothing;
+            found.rows.reverse();
+            found.rows
+        };
+        self.passed = rows.last().map_or(self.passed, |row| row.seq);
+        if self.passed >= self.end {
+            self.ended = true;
+            rows.retain(|row| row.seq < self.end);
+        }
+        Ok(Some(rows))
     }
 }

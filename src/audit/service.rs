@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::chain::{Head, Row};
 use super::entry::{Action, Entry, Outcome, Searched};
-use super::query::{AsOf, Query, Saved};
+use super::query::{AsOf, Query};
 use super::search::{self, From, Page, Question};
 use super::sight::Sight;
 use super::verify::{self, Checked};
@@ -94,7 +93,7 @@ impl Audit {
         };
         let query: Query =
             searched.query.parse().map_err(|bad| Refusal::BadQuery { line: searched.query.clone(), bad })?;
-        let as_of = AsOf { now: Timestamp::from_millis(at), zone: self.zone(caller.guild).await? };
+        let as_of = AsOf::utc(Timestamp::from_millis(at));
         let detail = Searched { query: searched.query, from: from.to_string(), again: Some(search) };
         self.record(self.entry(caller, Action::AuditSearched).detail(detail.value())).await?;
         let page = self.page(caller, &sight, &query, &as_of, from).await?;
@@ -176,16 +175,9 @@ impl Audit {
         Ok(tx.commit().await?)
     }
 
-    /// A query as the guild understands it, with its saved ones, and what its times mean now.
-    pub async fn read(&self, guild: GuildId, line: &str) -> Result<(Query, AsOf), Refusal> {
-        let as_of = AsOf { now: self.clock.now(), zone: self.zone(guild).await? };
-        let saved: Saved = saved::store::all(self.db.pool(), guild)
-            .await?
-            .into_iter()
-            .map(|saved| (saved.name, saved.query))
-            .collect();
-        let query = Query::read(line, &saved).and_then(|query| query.check(&as_of).map(|()| query));
-        Ok((query.map_err(|bad| Refusal::BadQuery { line: line.to_owned(), bad })?, as_of))
+    async fn read(&self, guild: GuildId, line: &str) -> Result<(Query, AsOf), Refusal> {
+        let read = saved::read(self.db.pool(), Some(guild), line, self.clock.now()).await?;
+        read.map_err(|bad| Refusal::BadQuery { line: line.to_owned(), bad })
     }
 
     async fn page(
@@ -220,10 +212,6 @@ impl Audit {
     async fn turn_to_look(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.turns.acquire().await.ok()
-    }
-
-    async fn zone(&self, _guild: GuildId) -> Result<TimeZone, DbError> {
-        Ok(TimeZone::UTC)
     }
 
     fn entry(&self, caller: &Caller, action: Action) -> Entry {

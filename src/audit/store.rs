@@ -217,6 +217,68 @@ pub async fn records(connection: &mut Connection, guild: GuildId) -> Result<Reco
     Ok(records)
 }
 
+/// The entries that have this reason, the oldest ones first.
+pub async fn with_reason(connection: &mut Connection, guild: GuildId, reason: &str) -> Result<Vec<i64>, DbError> {
+    let entries =
+        sqlx::query_scalar("SELECT seq FROM audit_log WHERE guild_id = $1 AND reason = $2 ORDER BY seq LIMIT 20");
+    Ok(entries.bind(guild.row()).bind(reason).fetch_all(connection).await?)
+}
+
+/// Erases what is sealed in an entry, with its salt. An entry of the same transaction must say so: the database refuses it otherwise.
+pub async fn erase(tx: &mut Tx, guild: GuildId, seq: i64) -> Result<(), DbError> {
+    // What SQLite frees is overwritten: https://sqlite.org/pragma.html#pragma_secure_delete
+    sqlx::query("PRAGMA secure_delete = ON").execute(&mut **tx).await?;
+    sqlx::query(
+        "UPDATE audit_log SET actor_name = NULL, reason = NULL, detail = NULL, salt = NULL WHERE guild_id = $1 AND seq = $2",
+    )
+    .bind(guild.row())
+    .bind(seq)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The last of the oldest entries that are all older than `before`.
+pub async fn last_before(
+    connection: &mut Connection,
+    guild: GuildId,
+    before: Timestamp,
+) -> Result<Option<i64>, DbError> {
+    let newer: Option<i64> =
+        sqlx::query_scalar("SELECT seq FROM audit_log WHERE guild_id = $1 AND at >= $2 ORDER BY seq LIMIT 1")
+            .bind(guild.row())
+            .bind(before.millis())
+            .fetch_optional(&mut *connection)
+            .await?;
+    let last: Option<i64> = sqlx::query_scalar("SELECT MAX(seq) FROM audit_log WHERE guild_id = $1 AND seq < $2")
+        .bind(guild.row())
+        .bind(newer.unwrap_or(i64::MAX))
+        .fetch_one(connection)
+        .await?;
+    Ok(last)
+}
+
+/// How many of the entries up to `last` are erased.
+pub async fn redacted_up_to(connection: &mut Connection, guild: GuildId, last: i64) -> Result<i64, DbError> {
+    let redacted =
+        sqlx::query_scalar("SELECT COUNT(*) FROM audit_log WHERE guild_id = $1 AND seq <= $2 AND salt IS NULL");
+    Ok(redacted.bind(guild.row()).bind(last).fetch_one(connection).await?)
+}
+
+/// Removes the oldest entries up to `last`, which an entry must record as archived; at most `limit`. How many they were.
+pub async fn remove_oldest(tx: &mut Tx, guild: GuildId, last: i64, limit: i64) -> Result<u64, DbError> {
+    let removed = sqlx::query(
+        "DELETE FROM audit_log
+         WHERE guild_id = $1 AND seq <= $2 AND seq < (SELECT MIN(seq) FROM audit_log WHERE guild_id = $1) + $3",
+    )
+    .bind(guild.row())
+    .bind(last)
+    .bind(limit)
+    .execute(&mut **tx)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
 /// A row with the columns of `columns!`.
 pub(super) fn read(row: &AnyRow) -> Result<Row, DbError> {
     Ok(Row {

@@ -7,16 +7,14 @@ mod policy;
 pub mod run;
 
 use std::collections::HashSet;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::cli::audit::{Output, SearchArgs, VerifyArgs};
 use crate::config::{Base, Variables, Wrong};
 use crate::db::Db;
-use crate::time::Clock;
 use crate::{command, logging};
 
 /// Nearly all that happens is waiting, and the gateway and the database have threads of their own: a second worker costs
@@ -44,17 +42,11 @@ enum Subcommands {
     /// A guild's repositories, environments and rules as a file
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// Ask the audit log, or prove that it was not changed
+    /// Ask the audit log, prove that it was not changed, or give it out
     #[command(subcommand)]
-    Audit(Audit),
+    Audit(audit::Audit),
     /// Print docs/commands.md, made from the table of commands
     Commands,
-}
-
-#[derive(Debug, Subcommand)]
-enum Audit {
-    Search(SearchArgs),
-    Verify(VerifyArgs),
 }
 
 /// Runs the command line of this process.
@@ -133,26 +125,12 @@ async fn run(cli: Cli, variables: &Variables) -> Result<Exit, Complaint> {
         Subcommands::Permission(args) => operate::run("permission", args, variables).await,
         Subcommands::Repo(args) => operate::run("repo", args, variables).await,
         Subcommands::Policy(command) => policy::run(command, variables).await,
-        Subcommands::Audit(command) => audit(command, variables).await,
+        Subcommands::Audit(command) => audit::run(command, variables).await,
         Subcommands::Commands => {
             io::stdout().write_all(command::docs::markdown().as_bytes())?;
             Ok(Exit::Done)
         }
     }
-}
-
-async fn audit(command: Audit, variables: &Variables) -> Result<Exit, Complaint> {
-    let base = Base::read(variables).map_err(|wrong| tell_wrong(&wrong))?;
-    let db = open_existing(&base).await?;
-    let width = io::stdout().is_terminal().then(|| comfy_table::Table::new().width()).flatten();
-    let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr().lock());
-    let mut output = Output { out: &mut out, err: &mut err, width };
-    let exit = match command {
-        Audit::Search(args) => audit::search(&db, &args, base.guild, &Clock::system(), &mut output).await?,
-        Audit::Verify(args) => audit::verify(&db, &args, base.guild, &mut output).await?,
-    };
-    out.flush().or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
-    Ok(exit)
 }
 
 /// Opens a database that must be there: asking a log that isn't there would make an empty one that says all is well.

@@ -21,7 +21,7 @@ use crate::id::{DeployId, GuildId, InteractionId, MessageId, RequestId, UserId};
 use crate::metrics::Metrics;
 use crate::permission::Permissions;
 use crate::refusal::Refusal;
-use crate::reply::{Form, Reply, Text};
+use crate::reply::{ATTACHMENT_MAX, Form, Reply, Text};
 use crate::repo::{Branch, EnvironmentName, RepoName, Repos};
 use crate::time::{Clock, Timestamp};
 use crate::{notice, text};
@@ -111,6 +111,11 @@ pub trait Chat: Send + Sync {
 
     /// From now on the answer is the card of `request`, and the chat keeps it up to date by itself.
     fn becomes_request(&self, request: &AccessRequest);
+
+    /// The largest file that an answer may have, in bytes.
+    fn attachment_max(&self) -> usize {
+        ATTACHMENT_MAX
+    }
 
     /// Asks the person for more words, which come as a request of their own. Nothing else has been answered before.
     fn ask(&self, form: &Form) -> impl Future<Output = Result<(), Unseen>> + Send;
@@ -275,6 +280,7 @@ impl App {
             Command::Rollback(rollback) => rollback.run(self, request, chat).await,
             Command::Retry(retry) => retry.run(self, request, chat).await,
             Command::Access(access) => access.run(self, request, chat).await,
+            Command::AuditExport(export) => export.run(self, request, chat).await,
             Command::Private(command) => {
                 chat.acknowledge(Visibility::Ephemeral).await?;
                 chat.answer(&command.run(self, &request.caller).await?).await;

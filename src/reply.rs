@@ -1,6 +1,8 @@
 //! What is answered, for any chat: text, cards, fields, buttons and forms. Says what a thing is (a name, a person, a time), never
 //! how a chat writes it; text from people can only be put in where it will be made harmless.
 
+use std::fmt;
+
 use crate::id::{ChannelId, GuildId, RoleId, UserId};
 use crate::permission::Subject;
 use crate::time::Timestamp;
@@ -180,6 +182,29 @@ pub struct Input {
     pub required: bool,
 }
 
+/// A file that goes with an answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name: letters, digits, `-`, `_` and dots, so that it is the same everywhere.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// What it shows, for those who can't see it.
+    pub description: String,
+    /// Whether it is a picture to be shown as part of the answer.
+    pub is_shown: bool,
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes", self.name, self.bytes.len())
+    }
+}
+
+/// The largest file that an answer may have in bytes, where a chat doesn't say otherwise: what Discord takes without a boosted guild
+/// (reference, "Uploading Files").
+pub const ATTACHMENT_MAX: usize = 10 * 1024 * 1024;
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -193,12 +218,27 @@ pub struct Reply {
     pub fields: Vec<Field>,
     /// What can be pressed.
     pub buttons: Vec<Button>,
+    /// The files that go with it.
+    pub files: Vec<Attachment>,
 }
 
 impl Reply {
     /// An answer with a title and nothing else yet.
     pub fn new(tone: Tone, title: impl Into<String>) -> Self {
-        Self { tone, title: title.into(), body: Text::default(), fields: Vec::new(), buttons: Vec::new() }
+        Self {
+            tone,
+            title: title.into(),
+            body: Text::default(),
+            fields: Vec::new(),
+            buttons: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// With one more file.
+    pub fn file(mut self, file: Attachment) -> Self {
+        self.files.push(file);
+        self
     }
 
     /// With this text.

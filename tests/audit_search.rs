@@ -348,7 +348,10 @@ async fn json_is_one_array_with_the_columns_as_keys() {
 #[tokio::test]
 async fn nothing_found_is_said_on_standard_error_and_is_an_empty_array() {
     let log = Log::new().await;
-    assert_eq!(log.search(&["nothing -action:audit"], None).await, (Exit::Done, String::new(), "No entry matches.\n".to_owned()));
+    assert_eq!(
+        log.search(&["nothing -action:audit"], None).await,
+        (Exit::Done, String::new(), "No entry matches.\n".to_owned())
+    );
     let (_, out, err) = log.search(&["nothing -action:audit", "--format", "json"], None).await;
     assert_eq!((serde_json::from_str(&out).ok(), err.as_str()), (Some(json!([])), ""));
 }

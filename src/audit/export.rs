@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::chain::Row;
@@ -210,6 +212,52 @@ impl<W: Write> Lines<W> {
     }
 }
 
+/// A file in memory that never grows over a limit: beyond it it is compressed, and beyond that it is given up.
+pub struct Bounded {
+    max: usize,
+    plain: Vec<u8>,
+    compressed: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl Bounded {
+    /// An empty one of at most `max` bytes.
+    pub fn new(max: usize) -> Self {
+        Self { max, plain: Vec::new(), compressed: None }
+    }
+
+    /// What it holds, and whether that is compressed with gzip.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::FileTooLarge`] when it is larger than it may be.
+    pub fn finish(self) -> io::Result<(Vec<u8>, bool)> {
+        let (bytes, compressed) = match self.compressed {
+            Some(encoder) => (encoder.finish()?, true),
+            None => (self.plain, false),
+        };
+        if bytes.len() > self.max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok((bytes, compressed)) }
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.compressed.is_none() && self.plain.len() + bytes.len() <= self.max {
+            self.plain.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        let encoder = self.compressed.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::default()));
+        encoder.write_all(&std::mem::take(&mut self.plain))?;
+        encoder.write_all(bytes)?;
+        if encoder.get_ref().len() > self.max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A text as a cell that no spreadsheet runs: behind a `'` where it begins with something that could be run, or with a `'`, or is
 /// empty, which a cell without anything (null) is not. Taking one `'` off the front of a cell that has one gives the text back.
 fn cell(text: Option<&str>) -> Cow<'_, str> {
@@ -254,6 +302,23 @@ mod tests {
             assert_eq!(cell(Some(text)), format!("'{text}"));
         }
         assert_eq!((cell(Some("a=1")), cell(None)), ("a=1".into(), "".into()));
+    }
+
+    #[test]
+    fn what_grows_too_large_is_compressed_and_then_given_up() {
+        let fill = |bytes: &[u8], times: usize| {
+            let mut file = Bounded::new(1_000);
+            (0..times).try_for_each(|_| file.write_all(bytes)).and_then(|()| file.finish())
+        };
+        assert_eq!(fill(b"ab", 500).unwrap(), (b"ab".repeat(500), false));
+        let (bytes, compressed) = fill(b"ab", 50_000).unwrap();
+        assert!(compressed && bytes.len() < 1_000);
+        let mut read = Vec::new();
+        io::Read::read_to_end(&mut flate2::read::GzDecoder::new(bytes.as_slice()), &mut read).unwrap();
+        assert_eq!(read, b"ab".repeat(50_000));
+        let noise: Vec<u8> = (0..2_000).map(|_| rand::random()).collect();
+        assert_eq!(fill(&noise, 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(fill(&noise, 500).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     proptest! {

@@ -2,12 +2,13 @@
 //! answers are shown.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::chain::{Head, Row};
 use super::entry::{Action, Entry, Outcome, Searched};
+use super::export::{Bounded, FileFormat, Lines};
 use super::query::{AsOf, Query};
 use super::search::{self, From, Page, Question};
 use super::sight::Sight;
@@ -24,6 +25,8 @@ use crate::time::{Clock, Timestamp};
 pub const PAGE: usize = 10;
 /// How long a page may be looked for; what lies further back is a page of its own.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a file may take to be made; an interaction can be answered for 15 minutes.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// How many look through the log at a time: each has a connection, and what deploys needs the others.
 const AT_ONCE: usize = 2;
 
@@ -56,6 +59,21 @@ pub struct Answer {
     pub from: From,
     /// What was found.
     pub page: Page,
+}
+
+/// Entries as a file.
+#[derive(Debug)]
+pub struct Exported {
+    /// The file's name.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// How many entries.
+    pub entries: u64,
+    /// The newest of them.
+    pub newest: Option<Head>,
+    /// What was asked.
+    pub query: Query,
 }
 
 impl Audit {
@@ -129,6 +147,50 @@ impl Audit {
         Ok(row)
     }
 
+    /// The entries that a query means and the caller may see as a file of at most `bytes_max` bytes, compressed where that is needed.
+    pub async fn export(
+        &self,
+        caller: &Caller,
+        line: &str,
+        format: FileFormat,
+        bytes_max: usize,
+    ) -> Result<Exported, Refusal> {
+        let sight = self.sight(caller).await?;
+        let (query, as_of) = self.read(caller.guild, line).await?;
+        let detail = serde_json::json!({ "query": query.to_string(), "format": format.as_str() });
+        let head = self.record(self.entry(caller, Action::AuditExported).detail(detail)).await?;
+        let _turn = self.turn_to_look().await;
+        let question = question(caller, &sight, &query, &as_of);
+        let mut left = search::Oldest::new(self.db.pool(), question, head.seq);
+        let begun = Instant::now();
+        let (mut entries, mut newest) = (0, None);
+        let too_large = || {
+            Refusal::conflict(
+                format!("That is more than a file of {} MiB holds, even compressed.", bytes_max / 1024 / 1024),
+                format!(
+                    "Narrow it down with `since:` and `until:`, or ask whoever runs Slipway for `slipway audit export --guild {} --format {} --output FILE`.",
+                    caller.guild,
+                    format.as_str()
+                ),
+            )
+        };
+        let mut lines = Lines::new(format, Bounded::new(bytes_max)).map_err(|_| too_large())?;
+        while let Some(rows) = left.next().await? {
+            if begun.elapsed() > EXPORT_PATIENCE {
+                return Err(too_large());
+            }
+            for row in rows.iter().filter(|row| sight.sees(row)) {
+                lines.write(row).map_err(|_| too_large())?;
+                entries += 1;
+                newest = Some(row.head());
+            }
+        }
+        let (bytes, compressed) = lines.finish().and_then(Bounded::finish).map_err(|_| too_large())?;
+        let day = Timestamp::to_string(&as_of.now).chars().take_while(|c| *c != 'T').collect::<String>();
+        let name = format!("audit-{day}.{}{}", format.as_str(), if compressed { ".gz" } else { "" });
+        Ok(Exported { name, bytes, entries, newest, query })
+    }
+
     /// Checks the whole chain of the caller's guild, and looks in it for a head that was noted earlier.
     pub async fn verify(&self, caller: &Caller, noted: &[String]) -> Result<Checked, Refusal> {
         self.require_all(caller).await?;
@@ -188,9 +250,7 @@ impl Audit {
         as_of: &AsOf,
         from: From,
     ) -> Result<Page, DbError> {
-        let mut query = query.clone();
-        query.terms.extend(sight.term());
-        let question = Question { guild: caller.guild, query, as_of: as_of.clone() };
+        let question = question(caller, sight, query, as_of);
         let _turn = self.turn_to_look().await;
         search::page(self.db.pool(), &question, from, PAGE, Some(PATIENCE), &|row| sight.sees(row)).await
     }
@@ -224,4 +284,11 @@ impl Audit {
         tx.commit().await?;
         Ok(head)
     }
+}
+
+/// A query as the caller may ask it.
+fn question(caller: &Caller, sight: &Sight, query: &Query, as_of: &AsOf) -> Question {
+    let mut query = query.clone();
+    query.terms.extend(sight.term());
+    Question { guild: caller.guild, query, as_of: as_of.clone() }
 }

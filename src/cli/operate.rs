@@ -1,6 +1,7 @@
 //! `slipway permission …` and `slipway repo …`: commands of the table for the operator, with an owner's rights, beside a running
 //! bot or without one. Knows no command by name but what it lists as JSON.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
@@ -13,6 +14,7 @@ use crate::app::{App, Chat, Request, Seen, Unseen, Visibility};
 use crate::circleci::{Access, CircleCi, Patience};
 use crate::command::Arguments;
 use crate::config::{self, Base, Variables};
+use crate::console::files;
 use crate::console::parse::{self, Line};
 use crate::console::people::People;
 use crate::console::render::{self, Look};
@@ -117,6 +119,7 @@ async fn carry_out(app: &App, mut request: Request, format: Format, people: &Peo
             Format::Json => format!("{:#}\n", as_json(&reply, people, &app.clock)),
             Format::Table => as_text(&without_pages(&reply), people, &app.clock),
         };
+        let text = text + &files::save_all(Path::new("."), &reply.files);
         if went_wrong && format == Format::Table {
             eprint!("{text}");
         } else {

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Private, Shape};
 use crate::actor::Caller;
-use crate::app::App;
+use crate::app::{App, Chat, NotDone, Request, Visibility};
+use crate::audit::export::FileFormat;
 use crate::audit::saved::Name;
 use crate::audit::search::{Beyond, From};
 use crate::audit::service::{Answer, Asked};
@@ -13,12 +14,12 @@ use crate::id::DeployId;
 use crate::invalid::Invalid;
 use crate::permission::Action;
 use crate::refusal::Refusal;
-use crate::reply::{Button, Reply, Text, Tone};
+use crate::reply::{Attachment, Button, Reply, Text, Tone};
 use crate::words;
 
-const QUERY: &str = "What to look for: actor:@alice repo:acme/* -outcome:allowed since:7d \"free text\"";
+const QUERY: &str = "What to look for: actor:alice repo:acme/* -outcome:allowed since:7d \"free text\"";
 const SEQ: OptionSpec = OptionSpec::required("seq", Kind::Text, "The entry's number: #12");
-const NAME: OptionSpec = OptionSpec::required("name", Kind::Completed(Completes::SavedQuery), "Its name: @weekly");
+const NAME: OptionSpec = OptionSpec::required("name", Kind::Completed(Completes::SavedQuery), "Its name: weekly");
 
 /// The options that narrow a search down, beside its query.
 const FILTERS: [OptionSpec; 8] = [
@@ -39,6 +40,17 @@ const FILTERS: [OptionSpec; 8] = [
     OptionSpec::optional("since", Kind::Text, "From then on: 7d, 2026-01-31, 2026-01-31T17:30:00Z"),
     OptionSpec::optional("until", Kind::Text, "Up to then; a day is meant to its end"),
 ];
+
+/// The options of an export.
+const EXPORTED: [OptionSpec; 9] = {
+    let [query, user, repo, action, environment, outcome, since, until] = FILTERS;
+    let format = OptionSpec::optional(
+        "format",
+        Kind::Choice(&["csv", "jsonl"]),
+        "csv for spreadsheets (unless said), jsonl for programs and for proof",
+    );
+    [format, query, user, repo, action, environment, outcome, since, until]
+};
 
 /// Where another page of a search begins; only its buttons name these.
 const TURNS: [OptionSpec; 3] = [
@@ -98,16 +110,36 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
             },
         ),
         (
+            "export",
+            Leaf {
+                description: "Give entries out as a file, the oldest first",
+                needs: Needs::Holds(Action::Audit),
+                options: &EXPORTED,
+                pages: false,
+                pressed: false,
+                in_lines: &[],
+                asks: &[],
+                example: "/audit export csv since:30d",
+                parse: |arguments| {
+                    let format = match arguments.text("format") {
+                        Some("jsonl") => FileFormat::Jsonl,
+                        _ => FileFormat::Csv,
+                    };
+                    Ok(Command::AuditExport(Export { format, line: line(arguments) }))
+                },
+            },
+        ),
+        (
             "save",
             Leaf {
-                description: "Keep a query under a name, so that @name stands for it",
+                description: "Keep a query under a name, by which it is asked then",
                 needs: Needs::Holds(Action::Audit),
                 options: &[NAME, OptionSpec::required("query", Kind::Completed(Completes::Query), QUERY)],
                 pages: false,
                 pressed: false,
                 in_lines: &[],
                 asks: &[],
-                example: "/audit save @weekly \"since:7d -outcome:allowed\"",
+                example: "/audit save weekly \"since:7d -outcome:allowed\"",
                 parse: |arguments| {
                     let query = arguments.text("query").unwrap_or_default().to_owned();
                     Ok(Command::Private(Private::AuditSave(Save { name: arguments.required("name")?, query })))
@@ -138,7 +170,7 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 pressed: false,
                 in_lines: &[],
                 asks: &[],
-                example: "/audit forget @weekly",
+                example: "/audit forget weekly",
                 parse: |arguments| Ok(Command::Private(Private::AuditForget(Forget(arguments.required("name")?)))),
             },
         ),
@@ -288,6 +320,36 @@ impl Verify {
         let noted: Vec<String> = self.0.into_iter().map(|NotedHead(hash)| hash).collect();
         let checked = app.audit.verify(caller, &noted).await?;
         Ok(card::checked(&checked, &noted))
+    }
+}
+
+#[derive(Debug)]
+pub struct Export {
+    format: FileFormat,
+    line: String,
+}
+
+impl Export {
+    /// Answers with the file.
+    pub async fn run<C: Chat>(self, app: &App, request: &Request, chat: &C) -> Result<(), NotDone> {
+        chat.acknowledge(Visibility::Ephemeral).await?;
+        let exported = app.audit.export(&request.caller, &self.line, self.format, chat.attachment_max()).await?;
+        let mut body = Text::default();
+        if !exported.query.terms.is_empty() {
+            body = body.code(&exported.query).line();
+        }
+        body = body.plain(if exported.entries == 1 {
+            "1 entry".to_owned()
+        } else {
+            format!("{} entries", exported.entries)
+        });
+        if let Some(newest) = &exported.newest {
+            body = body.plain(", the newest is ").code(format!("#{}", newest.seq)).plain(": ").code(&newest.hash);
+        }
+        let description = format!("{} entries of the audit log", exported.entries);
+        let file = Attachment { name: exported.name, bytes: exported.bytes, description, is_shown: false };
+        chat.answer(&Reply::new(Tone::Good, "Exported").body(body.plain(".")).file(file)).await;
+        Ok(())
     }
 }
 

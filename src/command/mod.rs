@@ -18,6 +18,7 @@ mod whoami;
 
 pub use access::Access;
 pub use arguments::{Arguments, Value};
+pub use audit::Export as AuditExport;
 pub use deploy::Deploy;
 pub use deploys::Retry;
 pub use rollback::Rollback;
@@ -186,6 +187,8 @@ pub enum Command {
     Retry(Retry),
     /// What of `/access` may have to ask for more words first.
     Access(Access),
+    /// `/audit export`, whose file may be as large as the chat takes.
+    AuditExport(AuditExport),
     /// Any other: one answer, for the person who asked.
     Private(Private),
 }

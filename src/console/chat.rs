@@ -1,9 +1,11 @@
 //! The terminal as a chat: it sees everything at once, and answers are printed one below the other. Knows no command.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::files;
 use super::people::People;
 use super::render::{Look, render};
 use crate::access::AccessRequest;
@@ -17,12 +19,19 @@ pub struct Screen<W> {
     out: Mutex<W>,
     colour: bool,
     gone: AtomicBool,
+    /// Where the files of answers go.
+    folder: OnceLock<PathBuf>,
 }
 
 impl<W: Write> Screen<W> {
     /// Prints to `out`, in colour where the person can see it and wants it.
     pub fn new(out: W, colour: bool) -> Self {
-        Self { out: Mutex::new(out), colour, gone: AtomicBool::new(false) }
+        Self { out: Mutex::new(out), colour, gone: AtomicBool::new(false), folder: OnceLock::new() }
+    }
+
+    /// Saves the files of answers in `folder` from now on, and not where the process runs; the first to say so is heeded.
+    pub fn saves_in(&self, folder: &Path) {
+        let _ = self.folder.set(folder.to_owned());
     }
 
     /// Prints lines, whose text must be harmless already.
@@ -40,7 +49,9 @@ impl<W: Write> Screen<W> {
     /// Prints an answer, and an empty line after it.
     pub fn show(&self, reply: &Reply, people: &People, clock: &Clock) {
         let look = Look { people, now: clock.now(), colour: self.colour };
-        self.say(&format!("{}\n", render(reply, look)));
+        let folder = self.folder.get().map_or(Path::new("."), PathBuf::as_path);
+        let files = files::save_all(folder, &reply.files);
+        self.say(&format!("{}{files}\n", render(reply, look)));
     }
 
     /// Whether nobody reads what is printed.

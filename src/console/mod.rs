@@ -3,6 +3,7 @@
 
 mod chat;
 mod completion;
+pub mod files;
 pub mod lines;
 mod misread;
 mod near;
@@ -13,6 +14,7 @@ mod session;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -213,6 +215,10 @@ impl Console {
         screen: &Screen<W>,
         stop: &CancellationToken,
     ) -> Ended {
+        // Where people expect them: beside the database, which is where the console runs unless they say otherwise.
+        if let Some(folder) = Path::new(&self.database).parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            screen.saves_in(folder);
+        }
         screen.say(&self.first_lines());
         let app = Arc::clone(&self.app);
         let watch = tokio::spawn(async move { app.watch_v1_triggers_end().await });

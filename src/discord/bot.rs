@@ -230,7 +230,13 @@ impl Bot {
     }
 
     async fn command(&self, command: &CommandInteraction) {
-        let chat = self.conversation(command.application_id, command.id, command.channel_id, &command.token, false);
+        let chat = self.conversation(
+            command.application_id,
+            command.id,
+            command.channel_id,
+            &command.token,
+            command.attachment_size_limit,
+        );
         match decode::command(command) {
             Ok(request) => {
                 self.app.handle(&request, &chat).await;
@@ -244,18 +250,19 @@ impl Bot {
             Ok(request) => {
                 // A page takes the place of the one before; whatever else is pressed stands on a card that stays.
                 let updates = command::find(&request.path).is_some_and(|leaf| leaf.pages);
-                let chat = self.conversation(press.application_id, press.id, press.channel_id, &press.token, updates);
+                let chat = self.answer_to_press(press).updating(updates);
                 self.app.handle(&request, &chat).await;
             }
             Err(undecodable) => {
-                let chat = self.conversation(press.application_id, press.id, press.channel_id, &press.token, false);
+                let chat = self.answer_to_press(press);
                 refuse(&chat, &undecodable).await;
             }
         }
     }
 
     async fn filled_in(&self, form: &ModalInteraction) {
-        let chat = self.conversation(form.application_id, form.id, form.channel_id, &form.token, false);
+        let chat =
+            self.conversation(form.application_id, form.id, form.channel_id, &form.token, form.attachment_size_limit);
         match decode::form(form) {
             Ok(request) => {
                 self.app.handle(&request, &chat).await;
@@ -278,16 +285,21 @@ impl Bot {
         }
     }
 
+    fn answer_to_press(&self, press: &ComponentInteraction) -> Conversation {
+        let limit = press.attachment_size_limit;
+        self.conversation(press.application_id, press.id, press.channel_id, &press.token, limit)
+    }
+
     fn conversation(
         &self,
         application: ApplicationId,
         id: InteractionId,
         channel: ChannelId,
         token: &str,
-        updates: bool,
+        attachment_max: u32,
     ) -> Conversation {
         let shown = (self.cards.clone(), self.requests.clone());
-        Conversation::new(self.rest.clone(), shown, application, id, channel, token, updates)
+        Conversation::new(self.rest.clone(), shown, application, id, channel, token, attachment_max)
     }
 }
 

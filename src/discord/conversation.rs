@@ -23,6 +23,8 @@ use crate::reply::{Form, Reply, Text, Tone};
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2_700);
 /// For finding out whether an acknowledgement whose answer was lost has been accepted.
 const FIND_OUT_WITHIN: Duration = Duration::from_secs(10);
+/// For an answer with files, which take longer.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(60);
 /// For an answer: Discord's limits and its bad moments are waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The token lives 15 minutes; a little less, so that an edit isn't overtaken by its end.
@@ -46,6 +48,7 @@ pub struct Conversation {
     token: String,
     received: Instant,
     /// Whether the answer takes the place of the message whose button was pressed.
+    attachment_max: usize,
     updates: bool,
     acknowledged: Mutex<Option<Result<Acknowledged, Unseen>>>,
 }
@@ -57,7 +60,7 @@ struct Acknowledged {
 }
 
 impl Conversation {
-    /// The chat of an interaction that has just arrived; `updates` when a button of ours was pressed.
+    /// The chat of an interaction that has just arrived.
     pub fn new(
         rest: Rest,
         (cards, requests): (Cards, RequestCards),
@@ -65,7 +68,7 @@ impl Conversation {
         interaction: InteractionId,
         channel: ChannelId,
         token: &str,
-        updates: bool,
+        attachment_max: u32,
     ) -> Self {
         Self {
             rest,
@@ -76,9 +79,15 @@ impl Conversation {
             channel,
             token: token.to_owned(),
             received: Instant::now(),
-            updates,
+            attachment_max: attachment_max as usize,
+            updates: false,
             acknowledged: Mutex::new(None),
         }
+    }
+
+    /// The same where the answer takes the place of the message whose button was pressed.
+    pub fn updating(self, updates: bool) -> Self {
+        Self { updates, ..self }
     }
 
     /// The answer, for whoever edits it later.
@@ -166,6 +175,10 @@ impl Chat for Conversation {
         self.requests.answers(request, self.as_answer());
     }
 
+    fn attachment_max(&self) -> usize {
+        self.attachment_max
+    }
+
     async fn ask(&self, form: &Form) -> Result<(), Unseen> {
         let body = json!({ "type": MODAL, "data": render::modal(form) });
         match self.rest.callback(self.interaction, &self.token, &body, self.received + ACKNOWLEDGE_WITHIN).await {
@@ -186,10 +199,13 @@ impl Chat for Conversation {
         if self.received.elapsed() > TOKEN_LIVES {
             return self.answer_as_bot(reply, acknowledged).await;
         }
-        let edited = self
-            .rest
-            .edit_original(self.application, &self.token, &render::message(reply), Instant::now() + ANSWER_WITHIN)
-            .await;
+        let (body, token, files) = (render::message(reply), &self.token, &reply.files);
+        let edited = if files.is_empty() {
+            self.rest.edit_original(self.application, token, &body, Instant::now() + ANSWER_WITHIN).await
+        } else {
+            let deadline = Instant::now() + UPLOAD_WITHIN;
+            self.rest.edit_original_with(self.application, token, &body, files, deadline).await
+        };
         match edited {
             Ok(_) => {}
             Err(RestError::Gone) => self.answer_as_bot(reply, acknowledged).await,

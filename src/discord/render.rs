@@ -49,7 +49,10 @@ pub fn embed(reply: &Reply) -> CreateEmbed {
         let short = units(&value) <= 60;
         embed = embed.field(field.name, value, short);
     }
-    embed
+    match reply.files.iter().find(|file| file.is_shown) {
+        Some(picture) => embed.attachment(&picture.name),
+        None => embed,
+    }
 }
 
 /// The rows of buttons of `reply`.

@@ -30,6 +30,7 @@ pub use error::{CallbackError, RestError, SetupError, Trouble, Unseen};
 
 use super::limiter::{Limiter, Major};
 use crate::metrics::Metrics;
+use crate::reply::Attachment;
 use call::{Call, Repeat};
 use transport::{Transport, segment};
 
@@ -163,6 +164,24 @@ impl Rest {
         let endpoint = "PATCH /webhooks/{id}/{token}/messages/@original";
         let call = Call::new(Method::PATCH, route, endpoint, self.interaction(token)).token(token);
         self.post(call, message_value(body)?, deadline).await
+    }
+
+    /// The same with files, which take the place of those it had.
+    pub async fn edit_original_with(
+        &self,
+        application: ApplicationId,
+        token: &str,
+        body: &impl Serialize,
+        files: &[Attachment],
+        deadline: Instant,
+    ) -> Result<Posted, RestError> {
+        let encoded = segment(token);
+        let route = Route::WebhookOriginalInteractionResponse { application_id: application, token: &encoded };
+        let endpoint = "PATCH /webhooks/{id}/{token}/messages/@original";
+        let call = Call::new(Method::PATCH, route, endpoint, self.interaction(token)).token(token);
+        let (kind, form) = body::form(message_value(body)?, files).map_err(|_| RestError::Unsendable)?;
+        let answer = self.inner.call(&call.form(kind, form), deadline).await?;
+        Ok(Posted::read(answer.body.as_deref().unwrap_or_default()))
     }
 
     /// A further message to an interaction, within the token's 15 minutes. After a deferral the

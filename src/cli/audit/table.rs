@@ -124,6 +124,9 @@ fn one(text: Option<&String>) -> Vec<String> {
 /// The reason that was given; beneath it why it was refused, what was said of the end or what CircleCI answered, where that is
 /// another text, and that it was only looked at.
 fn reason(row: &Row) -> Vec<String> {
+    if row.salt.is_none() {
+        return vec!["(redacted)".to_owned()];
+    }
     let detail: serde_json::Value =
         row.detail.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let beneath =

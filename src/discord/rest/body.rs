@@ -3,6 +3,12 @@
 
 use serde_json::{Value, json};
 
+use crate::reply::Attachment;
+use crate::text::clip;
+
+/// The longest description of a file, in UTF-16 units (resources/message, "Attachment Object").
+const DESCRIPTION_MAX: usize = 1_024;
+
 /// Interaction callback types whose data is a message (interactions/receiving-and-responding):
 /// a message, a deferred message, an update of a component's message.
 const TYPES_WITH_MESSAGE: [u64; 3] = [4, 5, 7];
@@ -15,6 +21,29 @@ pub fn message_body(mut message: Value) -> Value {
         fields.insert("allowed_mentions".to_owned(), json!({ "parse": [] }));
     }
     message
+}
+
+/// A message with files as `multipart/form-data` (reference, "Uploading Files"): its media type and its bytes.
+pub fn form(mut message: Value, files: &[Attachment]) -> serde_json::Result<(String, Vec<u8>)> {
+    let described = files.iter().enumerate();
+    message["attachments"] = described
+        .map(|(id, file)| json!({ "id": id, "filename": file.name, "description": clip(&file.description, DESCRIPTION_MAX) }))
+        .collect();
+    // So many random digits stand in no file.
+    let boundary = format!("slipway-{}", hex::encode(rand::random::<[u8; 16]>()));
+    let mut bytes = Vec::new();
+    let mut part = |heads: String, content: &[u8]| {
+        bytes.extend_from_slice(format!("--{boundary}\r\nContent-Disposition: form-data; {heads}\r\n\r\n").as_bytes());
+        bytes.extend_from_slice(content);
+        bytes.extend_from_slice(b"\r\n");
+    };
+    part("name=\"payload_json\"\r\nContent-Type: application/json".to_owned(), &serde_json::to_vec(&message)?);
+    for (id, Attachment { name, bytes, .. }) in files.iter().enumerate() {
+        debug_assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{name}");
+        part(format!("name=\"files[{id}]\"; filename=\"{name}\"\r\nContent-Type: application/octet-stream"), bytes);
+    }
+    bytes.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    Ok((format!("multipart/form-data; boundary={boundary}"), bytes))
 }
 
 /// An interaction's callback whose message, if it has one, pings nobody. Autocomplete choices and

@@ -11,12 +11,14 @@ use tokio::time::{Instant, sleep};
 use super::Inner;
 use super::answer::{Answer, Reason};
 use super::error::{CallbackError, RestError, Trouble, Unseen};
-use super::transport::Authorized;
+use super::transport::{Authorized, Body};
 use crate::discord::limiter::{Major, Reach, Refusal, Target, TooSlow};
 use crate::metrics::Service;
 
 /// One try that may be followed by another.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A try takes longer for what is large: bytes that go out in a second on a slow line.
+const SENT_A_SECOND_MIN: usize = 256 * 1024;
 /// Before the second try; doubled for each further one, with jitter.
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -36,7 +38,7 @@ pub(super) struct Call<'a> {
     pub method: Method,
     pub route: Route<'a>,
     pub query: Option<&'static str>,
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Body>,
     pub target: Target,
     /// The interaction's token, if any: never to be shown.
     pub token: &'a str,
@@ -62,8 +64,14 @@ impl<'a> Call<'a> {
         Self { method, route, query: None, body: None, target: Target { endpoint, major, reach }, token: "", repeat }
     }
 
-    pub fn body(mut self, body: Vec<u8>) -> Self {
-        self.body = Some(body);
+    /// With a body of JSON.
+    pub fn body(self, body: Vec<u8>) -> Self {
+        self.form("application/json".to_owned(), body)
+    }
+
+    /// With a body of another kind.
+    pub fn form(mut self, kind: String, bytes: Vec<u8>) -> Self {
+        self.body = Some(Body { kind, bytes });
         self
     }
 
@@ -122,7 +130,8 @@ impl Inner {
         self.refuse_dead_token(reach)?;
 
         permit.send();
-        let until = deadline.min(Instant::now() + TRY_TIMEOUT);
+        let sent = call.body.as_ref().map_or(0, |body| body.bytes.len() / SENT_A_SECOND_MIN);
+        let until = deadline.min(Instant::now() + TRY_TIMEOUT + Duration::from_secs(sent as u64));
         let answer = match self.transport.send(self.request(call), until).await {
             Ok(answer) => answer,
             Err(trouble) => return Ok(Attempt::Trouble(trouble)),

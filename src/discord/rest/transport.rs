@@ -74,7 +74,7 @@ impl Transport {
         method: Method,
         route: Route<'_>,
         query: Option<&str>,
-        body: Option<Vec<u8>>,
+        body: Option<Body>,
         authorized: Authorized,
     ) -> Request {
         let path = route.path();
@@ -90,8 +90,9 @@ impl Transport {
             headers.insert(AUTHORIZATION, self.authorization.clone());
         }
         if let Some(body) = body {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(body.into());
+            let kind = HeaderValue::try_from(body.kind).expect("a media type of ours is a header");
+            headers.insert(CONTENT_TYPE, kind);
+            *request.body_mut() = Some(body.bytes.into());
         }
         request
     }
@@ -109,6 +110,13 @@ impl Transport {
             .then(|| Refusal::read(&headers, body.as_deref().unwrap_or_default()));
         Ok(Answer { status, limits, refusal, body })
     }
+}
+
+/// What is sent, and its media type.
+#[derive(Clone)]
+pub struct Body {
+    pub kind: String,
+    pub bytes: Vec<u8>,
 }
 
 /// Whether the bot's token goes along.

@@ -17,7 +17,7 @@ const MODAL_SUBMIT: u8 = 5;
 /// What a bot with the usual invite may do in a channel.
 const APP_PERMISSIONS: &str = "562949953863680";
 /// 10 MiB.
-const ATTACHMENT_SIZE_LIMIT: u64 = 10_485_760;
+pub const ATTACHMENT_SIZE_LIMIT: u64 = 10_485_760;
 
 /// What somebody did.
 pub enum Deed {

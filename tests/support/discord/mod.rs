@@ -23,6 +23,7 @@ mod respond;
 mod rest;
 mod route;
 mod socket;
+mod upload;
 mod view;
 mod world;
 

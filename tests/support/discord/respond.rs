@@ -24,6 +24,17 @@ const MODAL_SUBMIT: u8 = 5;
 
 /// The effect of a request on an interaction's routes.
 pub fn answer(world: &mut World, request: &Request) -> Answer {
+    let answer = take_effect(world, request);
+    let id = answer.body["id"].as_str().and_then(|id| id.parse().ok());
+    if let Some(message) = id.and_then(|id: u64| world.messages.get_mut(&id))
+        && request.body.get("attachments").is_some()
+    {
+        message.view.files.clone_from(&request.files);
+    }
+    answer
+}
+
+fn take_effect(world: &mut World, request: &Request) -> Answer {
     let body = &request.body;
     match &request.route {
         Route::Callback { id, token } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::buckets::Refusal;
 use super::fault::{Cut, CuttableListener, Fault, RouteKind};
 use super::form::FormErrors;
 use super::route::Route;
+use super::upload::{self, File};
 use super::world::{Shared, TOKEN, World};
 use super::{channels, respond};
 
@@ -72,7 +73,7 @@ impl Answer {
 
 /// Serves until the fake's runtime ends.
 pub async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
-    let app = Router::new().fallback(handle).with_state(shared);
+    let app = Router::new().fallback(handle).layer(DefaultBodyLimit::disable()).with_state(shared);
     let service = app.into_make_service_with_connect_info::<Cut>();
     // Serving only ends with the runtime that owns it.
     let _ = axum::serve(CuttableListener(listener), service).await;
@@ -85,6 +86,8 @@ pub struct Request {
     pub body: Value,
     /// The body is JSON, or there is none.
     pub is_readable: bool,
+    /// The files beside it.
+    pub files: Vec<File>,
 }
 
 async fn handle(
@@ -95,11 +98,17 @@ async fn handle(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Response<Body> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("").to_owned();
+    let (payload, files) = match upload::read(&content_type, &bytes).await {
+        Some(upload) => upload,
+        None => (bytes.to_vec(), Vec::new()),
+    };
     let request = Request {
         route: Route::parse(method.as_str(), uri.path()),
         query: uri.query().unwrap_or("").to_owned(),
-        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        is_readable: bytes.is_empty() || serde_json::from_slice::<Value>(&bytes).is_ok(),
+        body: serde_json::from_slice(&payload).unwrap_or(Value::Null),
+        is_readable: payload.is_empty() || serde_json::from_slice::<Value>(&payload).is_ok(),
+        files,
     };
     let kind = request.route.kind();
     let (number, fault) = shared.change(|world| {
@@ -197,6 +206,9 @@ fn decide(
         world.violation("sent a body that is not JSON");
         return (Answer::refused(400, 50109, "The request body contains invalid JSON."), headers);
     }
+    if let Some(refusal) = upload::refuse(world, request) {
+        return (refusal, headers);
+    }
     let answer = if request.route.token().is_some() {
         respond::answer(world, request)
     } else {
@@ -223,8 +235,11 @@ fn check_manners(world: &mut World, route: &Route, headers: &HeaderMap, bytes: &
     if !text(header::USER_AGENT).starts_with("DiscordBot (") {
         world.violation("sent no User-Agent of the form \"DiscordBot (url, version)\"");
     }
-    if !bytes.is_empty() && !text(header::CONTENT_TYPE).starts_with("application/json") {
-        world.violation("sent a body that is not application/json; the fake knows no other");
+    let kind = text(header::CONTENT_TYPE);
+    if !bytes.is_empty() && !kind.starts_with("application/json") && !kind.starts_with("multipart/form-data; boundary=")
+    {
+        world
+            .violation("sent a body that is neither application/json nor multipart/form-data; the fake knows no other");
     }
     if *route == Route::Unknown {
         world.violation("called a route that the fake does not know");

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::limits::{EPHEMERAL, LOADING};
 use super::people::bot_user;
+use super::upload::File;
 use super::world::APPLICATION_ID;
 
 /// A message on the fake.
@@ -30,6 +31,8 @@ pub struct MessageView {
     pub components: Value,
     pub flags: u64,
     pub ephemeral: bool,
+    /// The files that it has, with what each shows.
+    pub files: Vec<File>,
     /// Whom it pinged when it was posted: `everyone`, or the mentions in its text that `allowed_mentions` let through.
     pub pings: Vec<String>,
     /// What it was before each edit, the oldest first.
@@ -87,6 +90,9 @@ impl MessageView {
         push(&mut lines, &self.content);
         for embed in self.embeds.as_array().into_iter().flatten() {
             embed_lines(embed, &mut lines);
+        }
+        for file in &self.files {
+            lines.push(format!("[file {}]", file.name));
         }
         component_lines(&self.components, &mut lines);
         lines.join("\n")
@@ -178,6 +184,7 @@ impl StoredMessage {
                 components: json!([]),
                 flags,
                 ephemeral: flags & EPHEMERAL != 0,
+                files: Vec::new(),
                 pings: Vec::new(),
                 history: Vec::new(),
             },

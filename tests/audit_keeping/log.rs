@@ -1,0 +1,131 @@
+//! A log of one guild in a file, and the binary that works on it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::json;
+use slipway::actor::{Actor, ActorId};
+use slipway::audit::{self, Action, Entry, Outcome};
+use slipway::db::Db;
+use slipway::id::{DeployId, GuildId, UserId};
+use slipway::time::Timestamp;
+
+pub const DAY: i64 = 86_400_000;
+/// The day of the first entry.
+pub const FIRST: i64 = 1_764_547_200_000; // 2025-12-01
+
+pub fn acme() -> GuildId {
+    GuildId::from_row(197_038_439_483_310_086)
+}
+
+pub struct Log {
+    pub db: Db,
+    folder: tempfile::TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Said {
+    #[track_caller]
+    pub fn done(self) -> Self {
+        assert_eq!((self.status, self.err.contains("panicked")), (0, false), "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn refused(self, why: &str) {
+        assert!(self.status == 1 && self.err.contains(why), "{why}: {self:?}");
+    }
+}
+
+/// An entry of the `number`th day.
+pub fn entry(number: i64, reason: &str) -> Entry {
+    let alice =
+        Actor { id: ActorId::User(UserId::from_row(175_928_847_299_117_063)), name: "alice".into(), roles: vec![] };
+    let at = Timestamp::from_millis(FIRST + (number - 1) * DAY);
+    Entry::new(acme(), at, &alice, Action::DeployRequested, Outcome::Allowed)
+        .repo("acme/web")
+        .environment("production")
+        .branch("main")
+        .deploy(DeployId(number))
+        .reason(Some(reason))
+        .detail(json!({ "rules": [number], "text": "é\u{1b}\"\\\u{7f}\u{2028}" }))
+}
+
+impl Log {
+    /// One with as many entries, a day after the other.
+    pub async fn of(entries: i64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/slipway.db", folder.path().display()).parse().unwrap();
+        let log = Self { db: Db::open(&url).await.unwrap(), folder };
+        for number in 1..=entries {
+            log.append(&entry(number, &format!("reason {number}"))).await;
+        }
+        log
+    }
+
+    pub async fn append(&self, entry: &Entry) {
+        let mut tx = self.db.begin().await.unwrap();
+        audit::append(&mut tx, entry).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `slipway audit …` about the guild.
+    pub fn audit(&self, args: &[&str]) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command.env_clear().current_dir(self.folder.path());
+        command.env("DATABASE_URL", format!("sqlite://{}", self.path("slipway.db").display()));
+        command.env("DISCORD_GUILD_ID", acme().to_string());
+        command.arg("audit").args(args).output().unwrap().into()
+    }
+
+    /// The checker of docs/audit.md on a file.
+    pub fn python(&self, file: &Path) -> Said {
+        let page = include_str!("../../docs/audit.md");
+        let checker = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+        assert!(checker.lines().count() <= 20, "it is a short one");
+        std::fs::write(self.path("check.py"), checker).unwrap();
+        Command::new("python3").arg(self.path("check.py")).arg(file).output().unwrap().into()
+    }
+
+    pub async fn tamper(&self, sql: &'static str) {
+        sqlx::query(sql).execute(self.db.pool()).await.unwrap();
+    }
+
+    pub async fn column(&self, sql: &'static str) -> Vec<String> {
+        sqlx::query_scalar(sql).fetch_all(self.db.pool()).await.unwrap()
+    }
+
+    /// Whether some file of the database holds these bytes.
+    pub fn holds_bytes(&self, text: &str) -> bool {
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path());
+        let mut databases = files.filter(|path| path.to_string_lossy().contains("slipway.db"));
+        databases.any(|path| std::fs::read(path).unwrap().windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+
+    /// The names of the files beside the database.
+    pub fn files(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with("slipway.db")).collect();
+        names.sort();
+        names
+    }
+}

@@ -10,12 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{AccessRequest, Requests};
 use crate::acknowledgements::Acknowledgements;
 use crate::actor::{Actor, Caller};
+use crate::audit::delivery::Deliveries;
 use crate::audit::{self, Audit, Entry, Outcome};
 use crate::circleci::{CircleCi, Reachable};
 use crate::command::{self, Arguments, Command, Path};
 use crate::complete::Branches;
 use crate::db::{Db, DbError};
 use crate::deploy::{Deploy, Deploys, Pace};
+use crate::guild::Settings;
 use crate::health::Health;
 use crate::id::{DeployId, GuildId, InteractionId, MessageId, RequestId, UserId};
 use crate::metrics::Metrics;
@@ -37,6 +39,10 @@ const REMEMBERED_MAX: usize = 4_096;
 pub struct App {
     /// The audit log, for those who may ask.
     pub audit: Audit,
+    /// What of it goes to the guilds' audit channels.
+    pub deliveries: Deliveries,
+    /// What each guild has set.
+    pub settings: Settings,
     /// The rules.
     pub permissions: Permissions,
     /// The repositories.
@@ -194,6 +200,8 @@ impl App {
             stopping,
             remembered: Mutex::default(),
             audit: Audit::new(db.clone(), permissions.clone(), clock.clone()),
+            deliveries: Deliveries::new(db.clone(), clock.clone()),
+            settings: Settings::new(db.clone(), permissions.clone(), clock.clone()),
             permissions,
             repos,
             requests,
@@ -221,6 +229,11 @@ impl App {
             }
             Err(NotDone::Refused(refusal)) => self.refuse(request, chat, &refusal).await,
         }
+    }
+
+    /// Looks at the newest entries of the audit log, for whoever begins to write it: what is broken there is told loudly.
+    pub async fn check_audit(&self) -> Result<(), DbError> {
+        audit::verify::check_ends(&self.db, self.clock.now()).await
     }
 
     /// Records an act of the process itself: its start, or its stop.

@@ -18,6 +18,7 @@ use crate::command::{self, Arguments, Completes, Kind};
 use crate::deploy::Deploy;
 use crate::deploy::history::Purpose;
 use crate::deploy::plan::meant;
+use crate::guild;
 use crate::permission::{Action, Ask, Case, Rule, Scope};
 use crate::refusal::Refusal;
 use crate::repo::{Environment, EnvironmentName, RepoName, Revision, declared};
@@ -167,6 +168,11 @@ async fn candidates(
             actions.splice(0..0, categories);
             actions
         }
+        Completes::SettingValue => match arguments.text("name") {
+            Some("time_zone") => jiff::tz::db().available().map(|name| name.to_string()).collect(),
+            Some("audit_channel") => vec![guild::setting::NONE.to_owned()],
+            _ => Vec::new(),
+        },
         Completes::Outcome => audit::Outcome::ALL.iter().map(ToString::to_string).collect(),
         Completes::Command => command::leaves().map(|(path, _)| path.join(" ")).collect(),
         Completes::Deploy => {

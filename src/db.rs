@@ -13,7 +13,7 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use tokio::time::timeout;
 
 pub use lease::{Lease, LeaseError};
@@ -114,6 +114,7 @@ pub type Reader = sqlx::pool::PoolConnection<sqlx::Any>;
 pub struct Db {
     readers: AnyPool,
     writer: Arc<Mutex<Writer>>,
+    written: Arc<Notify>,
 }
 
 impl Db {
@@ -135,8 +136,9 @@ impl Db {
             other => DbError::Migrate { path: path.clone(), why: other.to_string() },
         })?;
         check(&mut writer).await.map_err(|why| DbError::Open { path: path.clone(), why })?;
-        let writer = Writer { connection: Some(writer), address, open: None };
-        Ok(Db { readers, writer: Arc::new(Mutex::new(writer)) })
+        let written = Arc::new(Notify::new());
+        let writer = Writer { connection: Some(writer), address, open: None, written: Arc::clone(&written) };
+        Ok(Db { readers, writer: Arc::new(Mutex::new(writer)), written })
     }
 
     /// Opens a database that is there, as it is: for what works beside a bot that may be another version.
@@ -156,6 +158,11 @@ impl Db {
             version if version < known => Err(DbError::Older { path }),
             _ => Db::open(url).await,
         }
+    }
+
+    /// Waits until something was committed here since this was last awaited. One task may wait at a time.
+    pub async fn written(&self) {
+        self.written.notified().await;
     }
 
     /// For reads that need not agree with a write.
@@ -233,6 +240,8 @@ struct Writer {
     /// Until it is closed.
     connection: Option<AnyConnection>,
     address: String,
+    /// Told of each commit.
+    written: Arc<Notify>,
     /// What the next commit is for. While nobody has the writer, one of them waits for it in order to commit.
     open: Option<Arc<Together>>,
 }
@@ -281,6 +290,7 @@ async fn end(mut writer: Turn, lock: Arc<Mutex<Writer>>, joins: bool) -> Result<
     match writer.run("COMMIT").await {
         Ok(()) => {
             writer.open = None;
+            writer.written.notify_one();
             let _ = together.outcome.set(Ok(()));
             Ok(())
         }

@@ -28,6 +28,7 @@ async fn every_command_is_listed_and_explained_to_anybody() {
     `/repo add | list | show | edit | remove` The repositories that can be deployed
     `/environment set | parameter | list | show | remove` How a repository's environments are deployed
     `/audit search | show | verify | export | save | saved | forget` Who did what, when, and who let them; and the proof that nobody changed it
+    `/settings show | set` What this server has set for itself
     `/whoami` What you may do here
     `/help` Help for every command
     `/help command:deploy` explains one of them.

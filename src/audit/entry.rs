@@ -82,6 +82,12 @@ vocabulary! {
         AuditArchived = "audit.archived",
         /// The newest entry was not the one that had been noted: the chain goes on from there as it stands.
         AuditBroken = "audit.broken",
+        /// An entry could not be delivered to the audit channel; told once until it can be again.
+        AuditUndelivered = "audit.undelivered",
+        /// Something was set for a guild.
+        SettingsChanged = "settings.changed",
+        /// A change to what is set for a guild, or a look at it, was refused.
+        SettingsDenied = "settings.denied",
         /// The process began its work.
         SlipwayStarted = "slipway.started",
         /// The process ended its work by itself, or was told to.

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod card;
 pub mod chain;
+pub mod delivery;
 pub mod entry;
 pub mod export;
 pub mod proof;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::query::{AsOf, BadQuery, Query, Saved};
 use crate::db::{DbError, Pool};
+use crate::guild::{self, GuildSettings};
 use crate::id::GuildId;
 use crate::invalid::Invalid;
 use crate::time::Timestamp;
@@ -45,11 +46,15 @@ pub async fn read(
     line: &str,
     now: Timestamp,
 ) -> Result<Result<(Query, AsOf), BadQuery>, DbError> {
-    let saved: Saved = match guild {
-        Some(guild) => store::all(pool, guild).await?.into_iter().map(|saved| (saved.name, saved.query)).collect(),
-        None => Saved::new(),
+    let (saved, as_of) = match guild {
+        Some(guild) => {
+            let saved: Saved =
+                store::all(pool, guild).await?.into_iter().map(|saved| (saved.name, saved.query)).collect();
+            let zone = GuildSettings::of(&guild::store::settings(pool, guild).await?).time_zone;
+            (saved, AsOf { now, zone })
+        }
+        None => (Saved::new(), AsOf::utc(now)),
     };
-    let as_of = AsOf::utc(now);
     Ok(Query::read(line, &saved).and_then(|query| query.check(&as_of).map(|()| (query, as_of))))
 }
 

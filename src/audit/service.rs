@@ -111,7 +111,8 @@ impl Audit {
         };
         let query: Query =
             searched.query.parse().map_err(|bad| Refusal::BadQuery { line: searched.query.clone(), bad })?;
-        let as_of = AsOf::utc(Timestamp::from_millis(at));
+        let (_, AsOf { zone, .. }) = self.read(caller.guild, "").await?;
+        let as_of = AsOf { now: Timestamp::from_millis(at), zone };
         let detail = Searched { query: searched.query, from: from.to_string(), again: Some(search) };
         self.record(self.entry(caller, Action::AuditSearched).detail(detail.value())).await?;
         let page = self.page(caller, &sight, &query, &as_of, from).await?;

@@ -1,15 +1,18 @@
 //! Checks a whole chain as the database has it now, in constant memory. Knows no SQL, and nothing of how the answer is shown.
 
 use super::chain::{Head, Row};
-use super::proof::{Broken, Verifier};
+use super::proof::{Broken, Fault, Verifier};
 use super::store;
-use crate::db::{DbError, Pool};
+use crate::db::{Connection, Db, DbError, Pool};
 use crate::id::GuildId;
+use crate::time::Timestamp;
 
 /// Breaks of one chain that are told; further ones are only counted.
 pub const BREAKS_TOLD_MAX: usize = 10;
 /// Entries that are read at a time.
 const ROWS: i64 = 500;
+/// The newest entries of each chain that a start looks at.
+const ENDS: i64 = 100;
 
 /// What became of the check of one chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +126,7 @@ pub async fn verify_after(
     }
     let Check { verifier, mut checked, .. } = check;
     checked.head = verifier.head();
-    if checked.broken.iter().all(|broken| broken.fault != super::Fault::Unreadable)
+    if checked.broken.iter().all(|broken| broken.fault != Fault::Unreadable)
         && let Err(broken) = verifier.end(tail.noted.as_ref())
     {
         checked.tell(broken);
@@ -131,8 +134,40 @@ pub async fn verify_after(
     Ok(checked)
 }
 
+/// Looks at the newest entries of each chain, as far as that takes a moment: what is broken there is told in the log, and where entries were
+/// cut off since the last one was written, the chain itself says so and goes on from what is left.
+pub async fn check_ends(db: &Db, now: Timestamp) -> Result<(), DbError> {
+    for guild in store::guilds(db.pool()).await? {
+        let mut tx = db.begin().await?;
+        let tail = store::tail(&mut tx, guild).await?;
+        if tail.is_broken() {
+            store::record_break(&mut tx, tail.clone(), guild, now).await?;
+        }
+        tx.commit().await?;
+        let mut reader = db.reader().await?;
+        let records = store::records(&mut reader, guild).await?;
+        let rows = match store::rows_after(&mut reader, guild, tail.head.seq.saturating_sub(ENDS), ENDS).await {
+            Ok(rows) => rows,
+            Err(DbError::Corrupt(why)) => {
+                tracing::error!(guild = %guild, "THE AUDIT LOG IS BROKEN: one of its newest entries can't be read ({why}). `slipway audit verify` tells more");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let mut verifier = Verifier::new(guild, records);
+        if let Some(first) = rows.first() {
+            verifier.go_on_from(Head { seq: first.seq - 1, hash: first.prev_hash.clone() });
+        }
+        let broken = rows.iter().filter_map(|row| verifier.next(row).err());
+        for broken in broken.filter(|broken| broken.fault != Fault::Recorded) {
+            tracing::error!(guild = %guild, "THE AUDIT LOG IS BROKEN: {broken}. `slipway audit verify` tells more");
+        }
+    }
+    Ok(())
+}
+
 /// Goes on one by one to the entry that can't be read.
-async fn unreadable(check: &mut Check<'_>, connection: &mut crate::db::Connection) -> Result<(), DbError> {
+async fn unreadable(check: &mut Check<'_>, connection: &mut Connection) -> Result<(), DbError> {
     loop {
         let last = check.verifier.last();
         match store::rows_after(connection, check.checked.guild, last, 1).await {

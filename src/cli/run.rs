@@ -53,6 +53,7 @@ pub async fn serve(
     let app = App::new(db.clone(), circleci, settings.base.owners, names, clock, pace, stopping.clone()).await?;
     let (events, received) = mpsc::channel(EVENTS_MAX);
     let http = bind(settings.http, &app, events).await?;
+    app.check_audit().await?;
     app.record_process(Action::SlipwayStarted).await?;
     tell_of_jobs(&app).await?;
 

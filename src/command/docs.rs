@@ -31,6 +31,7 @@ impl Kind {
             Kind::Completed(Completes::Query) => "audit query".to_owned(),
             Kind::Completed(Completes::SavedQuery) => "name of a saved query".to_owned(),
             Kind::Completed(Completes::AuditAction) => "action of the audit log".to_owned(),
+            Kind::Completed(Completes::SettingValue) => "text".to_owned(),
             Kind::Completed(Completes::Outcome) => "outcome".to_owned(),
             Kind::Completed(Completes::Command) => "command".to_owned(),
             Kind::Flag => "True | False".to_owned(),

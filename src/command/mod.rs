@@ -14,6 +14,7 @@ mod help;
 mod permission;
 mod repo;
 mod rollback;
+mod settings;
 mod whoami;
 
 pub use access::Access;
@@ -153,6 +154,8 @@ pub enum Completes {
     Query,
     /// The saved audit queries.
     SavedQuery,
+    /// The values of the setting named before.
+    SettingValue,
     /// The actions of the audit log.
     AuditAction,
     /// The outcomes of the audit log.
@@ -169,6 +172,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     repo::SPEC,
     environment::SPEC,
     audit::SPEC,
+    settings::SPEC,
     whoami::SPEC,
     help::SPEC,
 ];
@@ -224,6 +228,8 @@ pub enum Private {
     AuditSave(audit::Save),
     AuditSaved(audit::Saved),
     AuditForget(audit::Forget),
+    SettingsShow(settings::Show),
+    SettingsSet(settings::Set),
     Whoami(whoami::Whoami),
     Help(help::Help),
 }
@@ -260,6 +266,8 @@ impl Private {
             Private::AuditSave(save) => save.run(app, caller).await,
             Private::AuditSaved(saved) => saved.run(app, caller).await,
             Private::AuditForget(forget) => forget.run(app, caller).await,
+            Private::SettingsShow(show) => show.run(app, caller).await,
+            Private::SettingsSet(set) => set.run(app, caller).await,
             Private::Whoami(whoami) => whoami.run(app, caller).await,
             Private::Help(help) => Ok(help.run()),
         }
@@ -304,6 +312,7 @@ pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<crate::audit::Action> 
         Some("access") => Some(crate::audit::Action::AccessDenied),
         Some("repo") => Some(crate::audit::Action::RepoDenied),
         Some("audit") => Some(crate::audit::Action::AuditDenied),
+        Some("settings") => Some(crate::audit::Action::SettingsDenied),
         Some("environment") => Some(crate::audit::Action::EnvironmentDenied),
         _ => None,
     }

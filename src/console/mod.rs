@@ -155,6 +155,7 @@ impl Console {
         let circleci = CircleCi::new(access, patience, clock.clone())?;
         let app =
             App::new(db, circleci, vec![YOU], HashSet::new(), clock, sandbox_pace(), CancellationToken::new()).await?;
+        app.check_audit().await?;
         register_acme_web(&app).await?;
         let person = |id, name: &str| Actor { id: ActorId::User(id), name: name.to_owned(), roles: Vec::new() };
         let (you, guest) = (person(YOU, "you"), person(GUEST, "guest"));
@@ -179,6 +180,7 @@ impl Console {
         let db = Db::open(&base.database).await?;
         let app =
             App::new(db, circleci, base.owners, token_names, clock, Pace::default(), CancellationToken::new()).await?;
+        app.check_audit().await?;
         let operator = Actor::cli(&whoami::username().unwrap_or_else(|_| "unknown".to_owned()));
         let people = People::new(guild, vec![("you", operator.clone())]);
         let path = base.database.path().display().to_string();

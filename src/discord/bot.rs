@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::audit_channel::AuditChannels;
 use super::cards::Cards;
 use super::conversation::Conversation;
 use super::decode::{self, Undecodable};
@@ -82,12 +83,17 @@ pub async fn run(app: Arc<App>, settings: config::Discord) -> Result<(), BotErro
     let cards = Cards::new(rest.clone(), app.metrics.clone());
     let requests = RequestCards::new(rest.clone());
     let guild = settings.guild.map(|guild| GuildId::new(guild.get()));
+    let audit_channels = AuditChannels::new(rest.clone(), app.deliveries.clone(), app.settings.clone());
     let bot = Arc::new(Bot { guild, app, rest, cards, requests });
     let keeping = CancellationToken::new();
     let keeper = AbortOnDropHandle::new(tokio::spawn({
         let (bot, keeping) = (Arc::clone(&bot), keeping.clone());
         async move {
-            tokio::join!(bot.cards.keep(&bot.app.deploys, &keeping), bot.requests.keep(&bot.app.requests, &keeping));
+            tokio::join!(
+                bot.cards.keep(&bot.app.deploys, &keeping),
+                bot.requests.keep(&bot.app.requests, &keeping),
+                audit_channels.keep(&keeping),
+            );
         }
     }));
     let mut tasks = Tasks::default();

@@ -1,6 +1,7 @@
 //! Discord: the gateway and its watchdog, the REST client, registration, decoding interactions, rendering replies. The only
 //! place that knows serenity's types.
 
+mod audit_channel;
 pub mod bot;
 pub mod cards;
 pub mod conversation;

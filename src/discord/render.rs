@@ -87,6 +87,11 @@ pub fn modal(form: &Form) -> CreateModal {
     CreateModal::new(form.line.as_str(), form.title).components(form.inputs.iter().map(input).collect())
 }
 
+/// A text as the content of a message, in at most `max` units.
+pub fn text(text: &Text, max: usize) -> String {
+    render(text, max)
+}
+
 /// The text in at most `max` units: what doesn't fit is cut between two pieces, or inside plain words.
 fn render(text: &Text, max: usize) -> String {
     let mut rendered = String::new();

@@ -24,7 +24,7 @@ use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId, Mess
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use answer::{CallbackAnswer, Posted};
+pub use answer::{CallbackAnswer, Posted, SeenMessage};
 pub use body::{callback_body, message_body};
 pub use error::{CallbackError, RestError, SetupError, Trouble, Unseen};
 
@@ -230,6 +230,21 @@ impl Rest {
         let endpoint = "PATCH /channels/{id}/messages/{id}";
         let call = Call::new(Method::PATCH, route, endpoint, Major::Channel(channel.get()));
         self.post(call, message_value(body)?, deadline).await
+    }
+
+    /// The 100 messages of a channel that come after the one with this id, in no order.
+    pub async fn messages_after(
+        &self,
+        channel: ChannelId,
+        after: u64,
+        deadline: Instant,
+    ) -> Result<Vec<SeenMessage>, RestError> {
+        let route = Route::ChannelMessages { channel_id: channel };
+        let endpoint = "GET /channels/{id}/messages";
+        let query = format!("limit=100&after={after}");
+        let call = Call::new(Method::GET, route, endpoint, Major::Channel(channel.get())).query(query);
+        let answer = self.inner.call(&call, deadline).await?;
+        serde_json::from_slice(answer.body.as_deref().unwrap_or_default()).map_err(|_| RestError::Garbled)
     }
 
     /// The commands registered in a guild.

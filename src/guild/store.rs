@@ -59,3 +59,26 @@ pub async fn next_deploy(tx: &mut Tx, guild: GuildId) -> Result<(DeployId, Tail)
     .await?;
     Ok((DeployId(row.try_get("deploys_made")?), Tail::from_row(&row)?))
 }
+
+/// What a guild has set: names and values.
+pub async fn settings(
+    executor: impl Executor<'_, Database = Any>,
+    guild: GuildId,
+) -> Result<Vec<(String, String)>, DbError> {
+    let kept = sqlx::query_as("SELECT name, value FROM guild_setting WHERE guild_id = $1 ORDER BY name");
+    Ok(kept.bind(guild.row()).fetch_all(executor).await?)
+}
+
+/// Keeps a setting.
+pub async fn put_setting(tx: &mut Tx, guild: GuildId, name: &str, value: &str) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO guild_setting (guild_id, name, value) VALUES ($1, $2, $3)
+         ON CONFLICT (guild_id, name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(guild.row())
+    .bind(name)
+    .bind(value)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -51,6 +51,38 @@ pub struct Posted {
     pub channel: Option<ChannelId>,
 }
 
+/// A message that stands in a channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "WireMessage")]
+pub struct SeenMessage {
+    /// Its id.
+    pub id: u64,
+    /// Its text; Discord shows us that of our own messages.
+    pub content: String,
+    /// Whether a bot wrote it.
+    pub is_bot: bool,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    id: MessageId,
+    #[serde(default)]
+    content: String,
+    author: WireAuthor,
+}
+
+#[derive(Deserialize)]
+struct WireAuthor {
+    #[serde(default)]
+    bot: bool,
+}
+
+impl From<WireMessage> for SeenMessage {
+    fn from(wire: WireMessage) -> Self {
+        Self { id: wire.id.get(), content: wire.content, is_bot: wire.author.bot }
+    }
+}
+
 impl Answer {
     /// The body as JSON; `None` when it is not all there or not JSON.
     pub fn json(&self) -> Option<Value> {

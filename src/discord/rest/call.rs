@@ -1,6 +1,7 @@
 //! One call to Discord from the first try to its end: places, repeats, and what an answer means.
 //! Knows nothing of the single routes.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -37,7 +38,7 @@ const ALREADY_ACKNOWLEDGED: u64 = 40060;
 pub(super) struct Call<'a> {
     pub method: Method,
     pub route: Route<'a>,
-    pub query: Option<&'static str>,
+    pub query: Option<Cow<'static, str>>,
     pub body: Option<Body>,
     pub target: Target,
     /// The interaction's token, if any: never to be shown.
@@ -75,8 +76,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    pub fn query(mut self, query: &'static str) -> Self {
-        self.query = Some(query);
+    pub fn query(mut self, query: impl Into<Cow<'static, str>>) -> Self {
+        self.query = Some(query.into());
         self
     }
 
@@ -237,7 +238,7 @@ impl Inner {
             Reach::Bot => Authorized::AsBot,
             Reach::Interaction => Authorized::ByPath,
         };
-        self.transport.request(call.method.clone(), call.route, call.query, call.body.clone(), authorized)
+        self.transport.request(call.method.clone(), call.route, call.query.as_deref(), call.body.clone(), authorized)
     }
 
     /// 10,000 invalid answers in 10 minutes ban the address (topics/rate-limits): one is enough.

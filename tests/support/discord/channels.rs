@@ -23,6 +23,7 @@ pub fn answer(shared: &Shared, world: &mut World, request: &Request) -> Answer {
     let body = &request.body;
     match &request.route {
         Route::PostMessage { channel } => post(world, *channel, body),
+        Route::ReadMessages { channel } => read_messages(world, *channel, &request.query),
         Route::EditMessage { channel, message } => {
             on_message(world, *channel, *message, |world| edit_as_bot(world, *message, body))
         }
@@ -124,6 +125,26 @@ fn post(world: &mut World, channel: u64, body: &Value) -> Answer {
         world.nonces.insert(nonce, (id, now));
     }
     Answer::ok(json)
+}
+
+/// The messages after one, nearest first, as a page of at most 100 that shows the newest first (resources/message, "Get Channel
+/// Messages").
+fn read_messages(world: &World, channel: u64, query: &str) -> Answer {
+    if world.people.guild_of_channel(channel).is_none() {
+        return Answer::refused(404, 10003, "Unknown Channel");
+    }
+    let number =
+        |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+    let (after, limit): (u64, usize) = (number("after").unwrap_or(0), number("limit").unwrap_or(50) as usize);
+    if !(1..=100).contains(&limit) {
+        return Answer::refused(400, 50035, "Invalid Form Body");
+    }
+    let visible = |message: &&StoredMessage| message.view.channel_id == channel && !message.view.ephemeral;
+    let mut found: Vec<&StoredMessage> =
+        world.messages.values().filter(visible).filter(|message| message.view.id > after).collect();
+    found.sort_by_key(|message| message.view.id);
+    found.truncate(limit);
+    Answer::ok(found.iter().rev().map(|message| message.to_json()).collect())
 }
 
 fn edit_as_bot(world: &mut World, message: u64, body: &Value) -> Answer {

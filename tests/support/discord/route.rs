@@ -11,6 +11,7 @@ pub enum Route {
     DeleteWebhookMessage { application: u64, token: String, message: WebhookMessage },
     Followup { application: u64, token: String },
     PostMessage { channel: u64 },
+    ReadMessages { channel: u64 },
     EditMessage { channel: u64, message: u64 },
     ReadMessage { channel: u64, message: u64 },
     DeleteMessage { channel: u64, message: u64 },
@@ -70,6 +71,7 @@ impl Route {
                 }
             }
             ("POST", ["channels", channel, "messages"]) => Self::PostMessage { channel: id(channel)? },
+            ("GET", ["channels", channel, "messages"]) => Self::ReadMessages { channel: id(channel)? },
             ("PUT" | "DELETE", ["channels", channel, "pins", message])
             | ("PUT" | "DELETE", ["channels", channel, "messages", "pins", message]) => {
                 Self::Pin { channel: id(channel)?, message: id(message)?, pinned: method == "PUT" }
@@ -117,7 +119,7 @@ impl Route {
             Self::Followup { .. } => RouteKind::Followup,
             Self::PostMessage { .. } => RouteKind::PostMessage,
             Self::EditMessage { .. } => RouteKind::EditMessage,
-            Self::ReadMessage { .. } => RouteKind::ReadMessage,
+            Self::ReadMessage { .. } | Self::ReadMessages { .. } => RouteKind::ReadMessage,
             Self::DeleteMessage { .. } => RouteKind::DeleteMessage,
             Self::ReadCommands { .. } | Self::PutCommands { .. } => RouteKind::Commands,
             Self::Gateway | Self::GatewayBot => RouteKind::Gateway,
@@ -144,6 +146,7 @@ impl Route {
         }
         match self {
             Self::PostMessage { channel }
+            | Self::ReadMessages { channel }
             | Self::EditMessage { channel, .. }
             | Self::ReadMessage { channel, .. }
             | Self::DeleteMessage { channel, .. }

@@ -207,7 +207,7 @@ async fn settings_are_for_administrators_and_a_time_zone_says_what_a_day_is() {
     assert_snapshot!(stage.tidy(&odd), @"
     (only you can see this)
     # Not a usable channel
-    `#audit` can't be used as `value`. A channel is its mention or its id; `none` turns it off. Example: `#audit`. Nothing was done.
+    `#audit` can't be used as `value`. A channel is its mention as Discord completes it, or its id; `none` turns it off. Example: `41771983423143937`. Nothing was done.
     ");
     let done = stage.root().hears(set("time_zone", "pacific/kiritimati")).await;
     assert_snapshot!(stage.tidy(&done), @"

@@ -52,7 +52,7 @@ impl Setting {
                 }),
             Setting::AuditChannel if text.eq_ignore_ascii_case(NONE) => Ok(NONE.to_owned()),
             Setting::AuditChannel => channel(text).map(|id| id.to_string()).ok_or_else(|| {
-                Invalid::new("channel", "A channel is its mention or its id; `none` turns it off.", "#audit")
+                Invalid::new("channel", "A channel is its mention as Discord completes it, or its id; `none` turns it off.", "41771983423143937")
             }),
         }
     }

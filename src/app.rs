@@ -25,6 +25,7 @@ use crate::permission::Permissions;
 use crate::refusal::Refusal;
 use crate::reply::{ATTACHMENT_MAX, Form, Reply, Text};
 use crate::repo::{Branch, EnvironmentName, RepoName, Repos};
+use crate::stats::Stats;
 use crate::time::{Clock, Timestamp};
 use crate::{notice, text};
 
@@ -41,6 +42,8 @@ pub struct App {
     pub audit: Audit,
     /// What of it goes to the guilds' audit channels.
     pub deliveries: Deliveries,
+    /// How each guild deploys, in numbers.
+    pub stats: Stats,
     /// What each guild has set.
     pub settings: Settings,
     /// The rules.
@@ -183,6 +186,7 @@ impl App {
         let permissions = Permissions::new(db.clone(), owners.into(), clock.clone());
         let repos = Repos::new(db.clone(), permissions.clone(), clock.clone(), token_names);
         let requests = Requests::new(db.clone(), permissions.clone(), repos.clone(), clock.clone());
+        let settings = Settings::new(db.clone(), permissions.clone(), clock.clone());
         let metrics = Metrics::new();
         let common = (db.clone(), permissions.clone(), clock.clone());
         let deploys = Deploys::new(repos.clone(), circleci.clone(), common, metrics.clone(), pace);
@@ -201,7 +205,8 @@ impl App {
             remembered: Mutex::default(),
             audit: Audit::new(db.clone(), permissions.clone(), clock.clone()),
             deliveries: Deliveries::new(db.clone(), clock.clone()),
-            settings: Settings::new(db.clone(), permissions.clone(), clock.clone()),
+            stats: Stats::new(db.clone(), permissions.clone(), repos.clone(), settings.clone(), clock.clone()),
+            settings,
             permissions,
             repos,
             requests,

@@ -31,6 +31,7 @@ pub mod policy;
 pub mod refusal;
 pub mod reply;
 pub mod repo;
+pub mod stats;
 pub mod text;
 pub mod time;
 mod vocabulary;

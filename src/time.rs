@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp as JiffTimestamp};
 
@@ -46,6 +47,11 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The day that it is in `zone`.
+    pub fn day_in(self, zone: &TimeZone) -> Date {
+        zone.to_datetime(self.jiff()).date()
+    }
+
     fn jiff(self) -> JiffTimestamp {
         JiffTimestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
             JiffTimestamp::MIN
@@ -70,11 +76,27 @@ impl FromStr for Timestamp {
         if let Ok(instant) = text.parse::<JiffTimestamp>() {
             return Ok(Self(instant.as_millisecond()));
         }
-        // A date alone: jiff would also read one out of a time that lacks its zone.
-        let date = (text.len() == "2026-01-31".len()).then(|| text.parse::<jiff::civil::Date>().ok()).flatten();
-        date.and_then(|date| TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok())
-            .map(|start| Self(start.as_millisecond()))
+        date(text)
+            .and_then(|date| midnight(date, &TimeZone::UTC))
             .ok_or_else(|| Invalid::new("time", "A time is written as in RFC 3339, or as a date.", "2026-01-31"))
+    }
+}
+
+/// A date alone: jiff would also read one out of a time that lacks its zone.
+fn date(text: &str) -> Option<Date> {
+    (text.len() == "2026-01-31".len()).then(|| text.parse().ok()).flatten()
+}
+
+/// The first instant of a day in `zone`. Where the clocks are put forward at midnight, that is one o'clock.
+pub fn midnight(day: Date, zone: &TimeZone) -> Option<Timestamp> {
+    zone.to_timestamp(day.at(0, 0, 0, 0)).ok().map(|start| Timestamp(start.as_millisecond()))
+}
+
+/// A time, or a date, which is its first instant in `zone`.
+fn point(text: &str, zone: &TimeZone) -> Result<Timestamp, Invalid> {
+    match date(text).and_then(|date| midnight(date, zone)) {
+        Some(start) => Ok(start),
+        None => text.parse(),
     }
 }
 
@@ -123,13 +145,12 @@ pub fn written(duration: Duration) -> String {
     format!("{}{unit}", seconds / length)
 }
 
-/// Reads a point in the past: a time, a date, or a duration ago.
-pub fn point_in_the_past(text: &str, now: Timestamp) -> Result<Timestamp, Invalid> {
-    duration(text).map(|ago| now.minus(ago)).or_else(|_| {
-        text.parse().map_err(|_| {
-            Invalid::new("time", "A time is a duration ago (`7d`), a date, or a time as in RFC 3339.", "7d")
-        })
-    })
+/// Reads a point in the past: a time, a date in `zone`, or a duration ago.
+pub fn point_in_the_past(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Invalid> {
+    duration(text)
+        .map(|ago| now.minus(ago))
+        .or_else(|_| point(text, zone))
+        .map_err(|_| Invalid::new("time", "A time is a duration ago (`7d`), a date, or a time as in RFC 3339.", "7d"))
 }
 
 /// Reads a point in the future: a time, a date, or a duration from now.
@@ -213,7 +234,7 @@ mod tests {
         fn no_text_panics(text in ".{0,30}") {
             let now = Timestamp::from_millis(1_764_000_000_000);
             let _ = (duration(&text), text.parse::<Timestamp>(), http_date(&text));
-            let _ = (point_in_the_past(&text, now), point_in_the_future(&text, now));
+            let _ = (point_in_the_past(&text, now, &TimeZone::UTC), point_in_the_future(&text, now));
         }
 
         #[test]

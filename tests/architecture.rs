@@ -59,6 +59,8 @@ const PURE: &[&str] = &[
     "repo/environment.rs",
     "repo/name.rs",
     "repo/template.rs",
+    "stats/chart.rs",
+    "stats/measure.rs",
     "text.rs",
     "words.rs",
 ];

@@ -341,6 +341,7 @@ async fn every_command_that_changes_something_or_is_refused_leaves_a_trace() {
         "repo show",
         "environment list",
         "environment show",
+        "stats",
         "whoami",
         "help",
     ];

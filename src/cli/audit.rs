@@ -12,8 +12,8 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 
 use clap::{Subcommand, ValueEnum};
 
+use super::operate::operator;
 use super::{Base, Complaint, Exit, Variables, open_existing, tell_wrong};
-use crate::actor::Actor;
 use crate::audit::{self, Action, AsOf, BadQuery, Entry, Head, Outcome, Query, saved};
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
@@ -88,11 +88,6 @@ pub async fn run(command: Audit, variables: &Variables) -> Result<Exit, Complain
         Err(AuditError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
         flushed => Ok(flushed?),
     }
-}
-
-/// The operator, as the log names them.
-fn operator() -> Actor {
-    Actor::cli(&whoami::username().unwrap_or_else(|_| "unknown".to_owned()))
 }
 
 /// Records what the operator is about to do: in the log of the guild that it is about, or else in the process's own.

@@ -5,6 +5,7 @@ mod console;
 mod operate;
 mod policy;
 pub mod run;
+mod stats;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -45,6 +46,7 @@ enum Subcommands {
     /// Ask the audit log, prove that it was not changed, or give it out
     #[command(subcommand)]
     Audit(audit::Audit),
+    Stats(stats::StatsArgs),
     /// Print docs/commands.md, made from the table of commands
     Commands,
 }
@@ -126,6 +128,7 @@ async fn run(cli: Cli, variables: &Variables) -> Result<Exit, Complaint> {
         Subcommands::Repo(args) => operate::run("repo", args, variables).await,
         Subcommands::Policy(command) => policy::run(command, variables).await,
         Subcommands::Audit(command) => audit::run(command, variables).await,
+        Subcommands::Stats(args) => stats::run(args, variables).await,
         Subcommands::Commands => {
             io::stdout().write_all(command::docs::markdown().as_bytes())?;
             Ok(Exit::Done)

@@ -66,8 +66,7 @@ pub async fn run(name: &str, args: Args, variables: &Variables) -> Result<Exit, 
         }
     };
     let app = open(&base, variables).await?;
-    let actor = Actor::cli(&whoami::username().unwrap_or_else(|_| "unknown".to_owned()));
-    let caller = Caller { guild, channel: None, actor };
+    let caller = Caller { guild, channel: None, actor: operator() };
     let exit = if args.format == Format::Json && path.last().is_some_and(|word| word == "list") {
         let listed = list(&app, &caller, name, &arguments).await.map_err(|refusal| Complaint(refusal.why()))?;
         print(&format!("{listed:#}\n"))?;
@@ -77,6 +76,11 @@ pub async fn run(name: &str, args: Args, variables: &Variables) -> Result<Exit, 
     };
     app.db().close().await;
     Ok(exit)
+}
+
+/// Whoever runs the command line, as the audit log names them.
+pub(super) fn operator() -> Actor {
+    Actor::cli(&whoami::username().unwrap_or_else(|_| "unknown".to_owned()))
 }
 
 /// A word of the shell as a word of a line: one with spaces was quoted there, and `reason:two words` names its option still.
@@ -92,7 +96,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The services on the database that the bot uses. CircleCI is never asked.
-async fn open(base: &Base, variables: &Variables) -> Result<std::sync::Arc<App>, Complaint> {
+pub(super) async fn open(base: &Base, variables: &Variables) -> Result<std::sync::Arc<App>, Complaint> {
     let access = config::circleci(variables).unwrap_or_else(|_| Access {
         url: crate::circleci::CIRCLECI_URL.to_owned(),
         user_token: "unset".to_owned().into(),

@@ -15,6 +15,7 @@ mod permission;
 mod repo;
 mod rollback;
 mod settings;
+pub mod stats;
 mod whoami;
 
 pub use access::Access;
@@ -171,6 +172,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     access::SPEC,
     repo::SPEC,
     environment::SPEC,
+    stats::SPEC,
     audit::SPEC,
     settings::SPEC,
     whoami::SPEC,
@@ -228,6 +230,7 @@ pub enum Private {
     AuditSave(audit::Save),
     AuditSaved(audit::Saved),
     AuditForget(audit::Forget),
+    Stats(stats::Stats),
     SettingsShow(settings::Show),
     SettingsSet(settings::Set),
     Whoami(whoami::Whoami),
@@ -266,6 +269,7 @@ impl Private {
             Private::AuditSave(save) => save.run(app, caller).await,
             Private::AuditSaved(saved) => saved.run(app, caller).await,
             Private::AuditForget(forget) => forget.run(app, caller).await,
+            Private::Stats(stats) => stats.run(app, caller).await,
             Private::SettingsShow(show) => show.run(app, caller).await,
             Private::SettingsSet(set) => set.run(app, caller).await,
             Private::Whoami(whoami) => whoami.run(app, caller).await,
@@ -307,7 +311,7 @@ pub fn parse<S: AsRef<str>>(path: &[S], arguments: &Arguments) -> Result<Command
 /// The audit log's word for a refusal of the command that `path` names; none where a refusal is no act to be recorded.
 pub fn denied_action<S: AsRef<str>>(path: &[S]) -> Option<crate::audit::Action> {
     match path.first().map(AsRef::as_ref) {
-        Some("deploy" | "deploys" | "rollback") => Some(crate::audit::Action::DeployDenied),
+        Some("deploy" | "deploys" | "rollback" | "stats") => Some(crate::audit::Action::DeployDenied),
         Some("permission") => Some(crate::audit::Action::PermissionDenied),
         Some("access") => Some(crate::audit::Action::AccessDenied),
         Some("repo") => Some(crate::audit::Action::RepoDenied),

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_typed_is_known_by_its_place() {
         insta::assert_snapshot!(wanted("/de"), @r#"
-        0 "/de" ["/deploy ", "/rollback ", "/deploys ", "/permission ", "/access ", "/repo ", "/environment ", "/audit ", "/settings ", "/whoami ", "/help ", "/as ", "/quit "]
+        0 "/de" ["/deploy ", "/rollback ", "/deploys ", "/permission ", "/access ", "/repo ", "/environment ", "/stats ", "/audit ", "/settings ", "/whoami ", "/help ", "/as ", "/quit "]
         "#);
         insta::assert_snapshot!(wanted("repo "), @r#"5 "" ["add ", "list ", "show ", "edit ", "remove "]"#);
         insta::assert_snapshot!(wanted("/deploy acme/web ma"), @r#"17 "ma" for branch of deploy, after ["repo=acme/web"], or ["branch:", "environment:", "revision:", "parameters:", "reason:", "dry_run:"]"#);

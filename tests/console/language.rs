@@ -87,7 +87,7 @@ async fn a_line_that_is_no_command_is_answered_with_how_it_is_written() {
 
     > /status
     Not understood
-      There is no command `/status`. `/help` lists the commands. Nothing was done.
+      There is no command `/status`. Did you mean `/stats`? `/help` lists the commands. Nothing was done.
 
     > /permission
     Not understood

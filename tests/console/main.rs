@@ -150,6 +150,7 @@ async fn help_is_the_tables_and_tells_what_the_console_has_beside_it() {
       `/access request | approve | reject | withdraw | list` Ask for access that runs out by itself
       `/repo add | list | show | edit | remove` The repositories that can be deployed
       `/environment set | parameter | list | show | remove` How a repository's environments are deployed
+      `/stats` Deploys a day, success rate, lead and recovery times, with a chart
       `/audit search | show | verify | export | save | saved | forget` Who did what, when, and who let them; and the proof that nobody changed it
       `/settings show | set` What this server has set for itself
       `/whoami` What you may do here

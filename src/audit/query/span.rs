@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::time::Timestamp;
+use crate::time::{Timestamp, midnight};
 
 /// When and where a question is asked, which decides what `7d` and a day mean.
 #[derive(Debug, Clone)]
@@ -80,22 +80,19 @@ impl When {
     fn first(self, as_of: &AsOf) -> i64 {
         match self {
             When::Ago(duration) => as_of.now.minus(duration).millis(),
-            When::Day(day) => midnight(day, &as_of.zone).unwrap_or(i64::MIN),
+            When::Day(day) => midnight(day, &as_of.zone).map_or(i64::MIN, Timestamp::millis),
             When::At(instant) => instant.millis(),
         }
     }
 
     fn end(self, as_of: &AsOf) -> i64 {
         match self {
-            When::Day(day) => day.tomorrow().ok().and_then(|next| midnight(next, &as_of.zone)).unwrap_or(i64::MAX),
+            When::Day(day) => {
+                day.tomorrow().ok().and_then(|next| midnight(next, &as_of.zone)).map_or(i64::MAX, Timestamp::millis)
+            }
             When::Ago(_) | When::At(_) => self.first(as_of).saturating_add(1),
         }
     }
-}
-
-/// The first instant of a day. Where the clocks are put forward at midnight, that is one o'clock.
-fn midnight(day: Date, zone: &TimeZone) -> Option<i64> {
-    zone.to_timestamp(day.at(0, 0, 0, 0)).ok().map(|start| start.as_millisecond())
 }
 
 impl fmt::Display for Span {

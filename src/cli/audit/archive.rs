@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{AuditError, Output, guild_or_process, one_guild, operator, tell};
+use super::{AuditError, Output, guild_or_process, one_guild, tell};
 use crate::audit::archive::{self as archiving, ArchiveError};
 use crate::cli::Exit;
+use crate::cli::operate::operator;
 use crate::db::Db;
+use crate::guild::{self, GuildSettings};
 use crate::id::GuildId;
 use crate::time::{self, Clock};
 
@@ -34,14 +36,15 @@ pub async fn archive(
     clock: &Clock,
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
-    let before = match time::point_in_the_past(&args.before, clock.now()) {
+    let Some(guild) = one_guild(db, args.guild, guild, output).await? else { return Ok(Exit::Misuse) };
+    let zone = GuildSettings::of(&guild::store::settings(db.pool(), guild).await?).time_zone;
+    let before = match time::point_in_the_past(&args.before, clock.now(), &zone) {
         Ok(before) => before,
         Err(invalid) => {
             tell(output.err, &format!("--before: {invalid}"));
             return Ok(Exit::Misuse);
         }
     };
-    let Some(guild) = one_guild(db, args.guild, guild, output).await? else { return Ok(Exit::Misuse) };
     match archiving::archive(db, &operator(), guild, before, &args.file, clock).await {
         Ok(archive) => {
             let archiving::Archive { entries, first, head, sha256, record } = archive;

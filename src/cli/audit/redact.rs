@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::show::seq;
-use super::{AuditError, Output, guild_or_process, one_guild, operator, tell};
+use super::{AuditError, Output, guild_or_process, one_guild, tell};
 use crate::audit::redact::{self as erasing, RedactError};
 use crate::cli::Exit;
+use crate::cli::operate::operator;
 use crate::db::Db;
 use crate::deploy::Reason;
 use crate::id::GuildId;

@@ -14,21 +14,19 @@ async fn what_is_exported_as_json_lines_proves_itself_to_another_program() {
     assert_eq!((said.out.as_str(), said.err.starts_with("12 entries, the newest is #12: ")), ("", true), "{said:?}");
     assert_eq!(log.files(), ["log.jsonl"]);
 
-    let checked = log.python(&log.path("log.jsonl")).done();
-    assert_eq!(checked.out, format!("12 entries hold, head {}\n", head["head"].as_str().unwrap()));
+    log.python_says("log.jsonl", Ok(&format!("12 entries hold, head {}\n", head["head"].as_str().unwrap())));
 
     let text = std::fs::read_to_string(log.path("log.jsonl")).unwrap();
     for (from, to) in
         [("reason 7", "reason 8"), ("alice", "malice"), ("\"seq\":3,", "\"seq\":4,"), ("production", "staging")]
     {
         std::fs::write(log.path("forged.jsonl"), text.replacen(from, to, 1)).unwrap();
-        let told = log.python(&log.path("forged.jsonl"));
-        assert!(told.status == 1 && told.err.contains("entry"), "{from}: {told:?}");
+        log.python_says("forged.jsonl", Err("entry"));
     }
     let without_third: String =
         text.lines().enumerate().filter(|(at, _)| *at != 2).map(|(_, line)| format!("{line}\n")).collect();
     std::fs::write(log.path("forged.jsonl"), without_third).unwrap();
-    assert_eq!(log.python(&log.path("forged.jsonl")).status, 1);
+    log.python_says("forged.jsonl", Err("entry 4 doesn't follow entry 2"));
 }
 
 #[tokio::test]

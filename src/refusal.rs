@@ -31,7 +31,7 @@ pub enum Refusal {
         /// The query, whole.
         line: String,
         /// What is wrong with it, and where.
-        bad: BadQuery,
+        bad: Box<BadQuery>,
     },
     /// What was asked for doesn't fit what is there: two sentences, what is wrong and what to do.
     Conflict {
@@ -82,6 +82,11 @@ impl Refusal {
     /// Refuses because of `why`; `next` says what to do.
     pub fn conflict(why: impl Into<String>, next: impl Into<String>) -> Self {
         Refusal::Conflict { why: why.into(), next: next.into(), page: None }
+    }
+
+    /// Refuses a query to the audit log.
+    pub fn bad_query(line: &str, bad: BadQuery) -> Self {
+        Refusal::BadQuery { line: line.to_owned(), bad: Box::new(bad) }
     }
 
     /// With a page to look at, where there is one and it is a conflict.

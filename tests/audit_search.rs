@@ -10,7 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use slipway::actor::{Actor, ActorId};
-use slipway::audit::search::From;
+use slipway::audit::search::{Beyond, From};
 use slipway::audit::{self, Action, AsOf, Entry, Newest, Outcome, Query, Question, Row};
 use slipway::cli::Exit;
 use slipway::cli::audit::{Output, SearchArgs, VerifyArgs, search, verify};
@@ -232,6 +232,51 @@ fn the_database_answers_as_a_naive_filter_would() {
         meant_some += all.iter().filter(|row| query.parse::<Query>().unwrap().matches(row, &as_of())).count();
     }
     assert!(meant_some > 50, "the log is too thin to tell: {meant_some}");
+}
+
+/// Long enough for several steps of a search, and for whole spans of times.
+#[test]
+fn a_long_log_is_answered_page_by_page_in_both_directions_as_a_naive_filter_would() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let log = runtime.block_on(Log::new());
+    let mut runner = TestRunner::new(Config { cases: 20, failure_persistence: None, ..Config::default() });
+    let some = prop::collection::vec(entry(), 150).new_tree(&mut runner).unwrap().current();
+    let all = runtime.block_on(async {
+        for round in 0..80 {
+            // The clock goes forward, and back now and then.
+            let at = |entry: &Entry| Timestamp::from_millis(entry.at.millis() - (80 - round) * HOUR);
+            log.append(some.iter().map(|entry| Entry { at: at(entry), ..entry.clone() })).await;
+        }
+        let mut connection = log.db.reader().await.unwrap();
+        audit::store::rows_after(&mut connection, ACME, 0, i64::MAX).await.unwrap()
+    });
+    assert_eq!(all.len(), 12_000);
+    let pages = async |query: &Query, upwards: bool, limit: usize| {
+        let question = Question { guild: ACME, query: query.clone(), as_of: as_of() };
+        let mut from = if upwards { From::After(0) } else { From::Newest };
+        let mut found: Vec<i64> = Vec::new();
+        loop {
+            let page = audit::search::page(log.db.pool(), &question, from, limit, None, &|_| true).await.unwrap();
+            let seqs: Vec<i64> = page.rows.iter().map(|row| row.seq).collect();
+            match (upwards, page.beyond) {
+                (true, _) => found.extend(seqs.iter().rev()),
+                (false, _) => found.extend(&seqs),
+            }
+            from = match (page.beyond, upwards) {
+                (Beyond::Nothing, _) => return found,
+                (_, true) => From::After(seqs[0]),
+                (_, false) => From::Before(*seqs.last().unwrap()),
+            };
+        }
+    };
+    let asked = runner.run(&(query(), 200..3_000_usize), |(query, limit)| {
+        let mut meant: Vec<i64> = all.iter().filter(|row| query.matches(row, &as_of())).map(|row| row.seq).collect();
+        prop_assert_eq!(&runtime.block_on(pages(&query, true, limit)), &meant, "{} upwards", query);
+        meant.reverse();
+        prop_assert_eq!(runtime.block_on(pages(&query, false, limit)), meant, "{}", query);
+        Ok(())
+    });
+    asked.unwrap();
 }
 
 proptest! {

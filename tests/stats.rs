@@ -53,7 +53,7 @@ async fn chat_and_command_line_tell_the_same_numbers_and_chat_shows_a_picture() 
     (only you can see this)
     # Deploys of everything
     Deploys that ended from a time (a time) to a time (a time).
-    Deploys a day: 0\.1 (3 in 31 days)
+    Deploys a day: 0\.10 (3 in 31 days)
     Success rate: 50 % (3 succeeded, 3 failed)
     Change failure rate: 50 % (3 failed, 0 rolled back)
     Median lead time: 3 h

@@ -35,8 +35,6 @@ pub struct Delivery {
     pub sending: Option<(Message, Timestamp)>,
     /// The last day whose head has arrived, counted from 1970, and the number of that head.
     pub head: (i64, i64),
-    /// Whether it is told already that nothing arrives.
-    pub failing: bool,
 }
 
 /// One message.

@@ -1,5 +1,5 @@
 //! The audit log: entries that are only ever appended, a chain for each guild that shows every change, and the questions
-//! one can ask. Knows nothing of who may ask and of how answers are shown.
+//! one can ask. Only its service knows who may ask.
 //!
 //! Whoever acts writes `append(&mut tx, &entry)` in the same transaction as the act itself, so that neither is there
 //! without the other. `docs/audit.md` specifies the bytes, the columns and the query language.

@@ -109,8 +109,7 @@ impl Audit {
                 "Search again with `/audit search`.",
             ));
         };
-        let query: Query =
-            searched.query.parse().map_err(|bad| Refusal::BadQuery { line: searched.query.clone(), bad })?;
+        let query: Query = searched.query.parse().map_err(|bad| Refusal::bad_query(&searched.query, bad))?;
         let (_, AsOf { zone, .. }) = self.read(caller.guild, "").await?;
         let as_of = AsOf { now: Timestamp::from_millis(at), zone };
         let detail = Searched { query: searched.query, from: from.to_string(), again: Some(search) };
@@ -207,7 +206,7 @@ impl Audit {
 
     /// Saves a query under a name, in place of the one that had it. For who may see all entries: everybody's `@name` is the same.
     pub async fn save(&self, caller: &Caller, name: saved::Name, line: &str) -> Result<Query, Refusal> {
-        let query: Query = line.parse().map_err(|bad| Refusal::BadQuery { line: line.to_owned(), bad })?;
+        let query: Query = line.parse().map_err(|bad| Refusal::bad_query(line, bad))?;
         if query.terms.is_empty() {
             return Err(Refusal::conflict(
                 "An empty query finds everything: there is nothing to save.",
@@ -240,7 +239,7 @@ impl Audit {
 
     async fn read(&self, guild: GuildId, line: &str) -> Result<(Query, AsOf), Refusal> {
         let read = saved::read(self.db.pool(), Some(guild), line, self.clock.now()).await?;
-        read.map_err(|bad| Refusal::BadQuery { line: line.to_owned(), bad })
+        read.map_err(|bad| Refusal::bad_query(line, bad))
     }
 
     async fn page(

@@ -96,7 +96,7 @@ pub fn lines(figures: &Figures) -> Vec<(&'static str, String)> {
         places => format!(", and {places} places where the last one failed"),
     };
     vec![
-        ("Deploys a day", format!("{:.1} ({} in {} days)", figures.a_day(), figures.succeeded, figures.days.len())),
+        ("Deploys a day", format!("{:.2} ({} in {} days)", figures.a_day(), figures.succeeded, figures.days.len())),
         (
             "Success rate",
             format!("{} ({} succeeded, {} failed)", rate(figures.success_rate()), figures.succeeded, figures.failed),

@@ -39,7 +39,7 @@ pub async fn set_channel(
 /// Those of every guild.
 pub async fn all(executor: impl Executor<'_, Database = Any>) -> Result<Vec<Delivery>, DbError> {
     let rows = sqlx::query(
-        "SELECT guild_id, channel_id, delivered, sending, sending_last, sent_at, head_day, head_seq, failing
+        "SELECT guild_id, channel_id, delivered, sending, sending_last, sent_at, head_day, head_seq
          FROM audit_delivery
          ORDER BY guild_id",
     )
@@ -119,6 +119,5 @@ fn read(row: &AnyRow) -> Result<Delivery, DbError> {
         delivered: row.try_get("delivered")?,
         sending: message.zip(since.map(Timestamp::from_millis)),
         head: (row.try_get("head_day")?, row.try_get("head_seq")?),
-        failing: row.try_get::<i64, _>("failing")? != 0,
     })
 }

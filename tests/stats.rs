@@ -6,7 +6,7 @@ mod support;
 
 use insta::assert_snapshot;
 use support::Stage;
-use support::discord::CommandCall;
+use support::discord::{CommandCall, Fault, RouteKind};
 
 fn stats() -> CommandCall {
     CommandCall::new("stats")
@@ -85,6 +85,19 @@ async fn chat_and_command_line_tell_the_same_numbers_and_chat_shows_a_picture() 
         }
     }
     assert!(std::fs::read(chart).unwrap().starts_with(b"\x89PNG"));
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn the_numbers_come_also_where_discord_does_not_take_the_picture() {
+    let stage = Stage::start().await;
+    history(&stage, &HISTORY).await;
+    let refused = Fault::Refused(413, 40005, "Request entity too large");
+    stage.discord.fault(RouteKind::EditOriginal, refused, 1);
+    let answer = stage.bob().hears(stats()).await;
+    assert!(answer.text().contains("Success rate: 50 %"), "{}", answer.text());
+    assert!(answer.text().contains("The file `stats.png` is missing: Discord didn"), "{}", answer.text());
+    assert!(answer.files.is_empty() && answer.embeds[0]["image"].is_null());
     stage.finish().await;
 }
 

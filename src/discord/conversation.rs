@@ -9,9 +9,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::cards::{Answer, Cards};
-use super::render;
 use super::requests::RequestCards;
 use super::rest::{CallbackError, Rest, RestError};
+use super::{files, render};
 use crate::access::AccessRequest;
 use crate::app::{Chat, Seen, Unseen, Visibility};
 use crate::deploy::Deploy;
@@ -47,8 +47,9 @@ pub struct Conversation {
     channel: ChannelId,
     token: String,
     received: Instant,
-    /// Whether the answer takes the place of the message whose button was pressed.
+    /// The largest file that an answer may have, in bytes.
     attachment_max: usize,
+    /// Whether the answer takes the place of the message whose button was pressed.
     updates: bool,
     acknowledged: Mutex<Option<Result<Acknowledged, Unseen>>>,
 }
@@ -60,7 +61,7 @@ struct Acknowledged {
 }
 
 impl Conversation {
-    /// The chat of an interaction that has just arrived.
+    /// The chat of an interaction that has just arrived; `attachment_max` is its `attachment_size_limit`.
     pub fn new(
         rest: Rest,
         (cards, requests): (Cards, RequestCards),
@@ -79,7 +80,7 @@ impl Conversation {
             channel,
             token: token.to_owned(),
             received: Instant::now(),
-            attachment_max: attachment_max as usize,
+            attachment_max: files::attachment_max(attachment_max),
             updates: false,
             acknowledged: Mutex::new(None),
         }
@@ -133,19 +134,32 @@ impl Conversation {
         }
     }
 
+    /// By the interaction's token.
+    async fn edit(&self, reply: &Reply) -> Result<(), RestError> {
+        let (body, token) = (render::message(reply), &self.token);
+        let edited = if reply.files.is_empty() {
+            self.rest.edit_original(self.application, token, &body, Instant::now() + ANSWER_WITHIN).await
+        } else {
+            let deadline = Instant::now() + UPLOAD_WITHIN;
+            self.rest.edit_original_with(self.application, token, &body, &reply.files, deadline).await
+        };
+        edited.map(|_| ())
+    }
+
     /// As the bot, once the token is dead; only a public answer can be edited so.
     async fn answer_as_bot(&self, reply: &Reply, acknowledged: Acknowledged) {
         let (Visibility::Public, Some(message)) = (acknowledged.visibility, acknowledged.seen.message) else {
             tracing::warn!(interaction.id = %self.interaction, "An answer came too late to be shown: only its asker could have seen it");
             return;
         };
-        if let Err(error) = edit_as_bot(&self.rest, self.channel, message, reply).await {
+        let reply = files::without(reply, "it could be shown for a quarter of an hour only. Ask again.", |_| true);
+        if let Err(error) = edit_as_bot(&self.rest, self.channel, message, &reply).await {
             tracing::warn!(interaction.id = %self.interaction, "An answer could not be shown: {error}");
         }
     }
 }
 
-/// Edits a message of ours in a channel so that it shows `reply`.
+/// Edits a message of ours in a channel so that it shows `reply`, which has no files.
 pub async fn edit_as_bot(rest: &Rest, channel: ChannelId, message: MessageId, reply: &Reply) -> Result<(), RestError> {
     let body = EditMessage::new().embed(render::embed(reply)).components(render::rows(reply));
     rest.edit_message(channel, DiscordMessageId::new(message.get()), &body, Instant::now() + ANSWER_WITHIN)
@@ -196,19 +210,22 @@ impl Chat for Conversation {
             tracing::error!(interaction.id = %self.interaction, "An answer without an acknowledgement is not sent");
             return;
         };
+        let reply = files::fitting(reply, self.attachment_max);
         if self.received.elapsed() > TOKEN_LIVES {
-            return self.answer_as_bot(reply, acknowledged).await;
+            return self.answer_as_bot(&reply, acknowledged).await;
         }
-        let (body, token, files) = (render::message(reply), &self.token, &reply.files);
-        let edited = if files.is_empty() {
-            self.rest.edit_original(self.application, token, &body, Instant::now() + ANSWER_WITHIN).await
-        } else {
-            let deadline = Instant::now() + UPLOAD_WITHIN;
-            self.rest.edit_original_with(self.application, token, &body, files, deadline).await
-        };
+        let mut edited = self.edit(&reply).await;
+        // A proxy's limit may be lower, and a line too slow: the words come all the same.
+        if let Err(error) = &edited
+            && !reply.files.is_empty()
+            && !matches!(error, RestError::Gone)
+        {
+            tracing::warn!(interaction.id = %self.interaction, "An answer is shown without its files: {error}");
+            edited = self.edit(&files::without(&reply, "Discord didn't take it.", |_| true)).await;
+        }
         match edited {
-            Ok(_) => {}
-            Err(RestError::Gone) => self.answer_as_bot(reply, acknowledged).await,
+            Ok(()) => {}
+            Err(RestError::Gone) => self.answer_as_bot(&reply, acknowledged).await,
             Err(error) => tracing::warn!(interaction.id = %self.interaction, "An answer could not be shown: {error}"),
         }
     }

@@ -6,6 +6,7 @@ pub mod bot;
 pub mod cards;
 pub mod conversation;
 pub mod decode;
+mod files;
 pub mod gateway;
 pub mod limiter;
 mod registration;

@@ -147,19 +147,27 @@ pub fn written(duration: Duration) -> String {
 
 /// Reads a point in the past: a time, a date in `zone`, or a duration ago.
 pub fn point_in_the_past(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Invalid> {
-    duration(text)
-        .map(|ago| now.minus(ago))
-        .or_else(|_| point(text, zone))
-        .map_err(|_| Invalid::new("time", "A time is a duration ago (`7d`), a date, or a time as in RFC 3339.", "7d"))
+    duration(text).map(|ago| now.minus(ago)).or_else(|_| point(text, zone)).map_err(|_| {
+        let why = "A time is a duration ago (`7d`), a date, or a time as in RFC 3339.";
+        Invalid::new("time", no_such_day(text).unwrap_or(why), "7d")
+    })
+}
+
+/// What is said of a text that is written as a date, and is none.
+fn no_such_day(text: &str) -> Option<&'static str> {
+    let fits = |(index, byte): (usize, u8)| if matches!(index, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    let is_written_as_date = text.len() == "2026-01-31".len() && text.bytes().enumerate().all(fits);
+    (is_written_as_date && date(text).is_none()).then_some("There is no such day in the calendar.")
 }
 
 /// Reads a point in the future: a time, a date, or a duration from now.
 pub fn point_in_the_future(text: &str, now: Timestamp) -> Result<Timestamp, Invalid> {
     let invalid = |why| Invalid::new("time", why, "8h");
+    let why = "A time is a duration from now (`8h`), a date, or a time as in RFC 3339.";
     let point = duration(text)
         .map(|ahead| now.plus(ahead))
         .or_else(|_| text.parse())
-        .map_err(|_| invalid("A time is a duration from now (`8h`), a date, or a time as in RFC 3339."))?;
+        .map_err(|_| invalid(no_such_day(text).unwrap_or(why)))?;
     if point <= now {
         return Err(invalid("That time is already over."));
     }
@@ -214,6 +222,17 @@ mod tests {
         assert_eq!("2026-01-31T12:00:00+01:00".parse::<Timestamp>().unwrap().to_string(), "2026-01-31T11:00:00.000Z");
         for bad in ["2026-13-01", "2026-01-31T12:00", "2026-01-31 "] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_day_that_does_not_exist_is_told_from_what_is_no_date() {
+        let now = Timestamp::from_millis(1_764_000_000_000);
+        let why = |text: &str| point_in_the_past(text, now, &TimeZone::UTC).unwrap_err().why;
+        assert_eq!(why("2026-02-30"), "There is no such day in the calendar.");
+        assert_eq!(point_in_the_future("2026-13-01", now).unwrap_err().why, "There is no such day in the calendar.");
+        for other in ["2026-1-31", "yesterday", "2026/01/31", "2026-01-3é"] {
+            assert!(why(other).starts_with("A time is a duration ago"), "{other}");
         }
     }
 

@@ -12,6 +12,13 @@ fn stats() -> CommandCall {
     CommandCall::new("stats")
 }
 
+/// `slipway stats`, beside the running bot.
+fn slipway(stage: &Stage, arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slipway"));
+    command.env_clear().env("DATABASE_URL", format!("sqlite://{}", stage.database().display()));
+    command.arg("stats").args(arguments).output().unwrap()
+}
+
 /// A history of deploys: place, state, hours from the request to the end, hours since the end.
 async fn history(stage: &Stage, deploys: &[(&str, &str, i64, i64)]) {
     for (index, (repo, state, took, ago)) in deploys.iter().enumerate() {
@@ -69,12 +76,7 @@ async fn chat_and_command_line_tell_the_same_numbers_and_chat_shows_a_picture() 
     assert!(web.text().contains("Success rate: 100 % (2 succeeded, 0 failed)"), "{}", web.text());
 
     let chart = stage.database().with_file_name("chart.png");
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_slipway"))
-        .env_clear()
-        .env("DATABASE_URL", format!("sqlite://{}", stage.database().display()))
-        .args(["stats", "--chart", chart.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let out = slipway(&stage, &["--chart", chart.to_str().unwrap()]);
     let told = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     for line in answer.text().replace('\\', "").lines().filter_map(|line| line.split_once(": ")) {
@@ -113,13 +115,31 @@ async fn only_what_somebody_may_see_counts_and_bad_input_is_refused_clearly() {
     let hidden = stage.bob().hears(stats().string("repo", "acme/api")).await;
     assert!(hidden.text().contains("You need the permission `view`"), "{}", hidden.text());
     for (call, why) in [
-        (stats().string("since", "2026-02-30"), "A time is a duration ago"),
+        (stats().string("since", "2026-02-30"), "There is no such day in the calendar"),
         (stats().string("since", "2099-01-01"), "not in the past"),
         (stats().string("since", "2001-01-01"), "more than two years ago"),
         (stats().string("repo", "acme/web").string("environment", "moon"), "has no environment"),
     ] {
         let refused = stage.bob().hears(call).await;
         assert!(refused.text().contains(why), "{}", refused.text());
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_deploy_that_waited_for_long_counts_and_the_command_line_says_what_to_do_instead() {
+    let stage = Stage::start().await;
+    history(&stage, &[("acme/web", "succeeded", 24 * 40, 5)]).await;
+    let answer = stage.bob().hears(stats().string("since", "7d")).await;
+    assert!(answer.text().contains("Median lead time: 40 days"), "{}", answer.text());
+    for (arguments, code, why) in [
+        (&["--repo", "acme/nope"][..], 1, "`/repo list` shows what is"),
+        (&["--since", "2026-02-30"], 2, "There is no such day in the calendar. Example: `7d`"),
+        (&["--since", "2099-01-01"], 2, "It is not in the past. Example: `30d`"),
+    ] {
+        let out = slipway(&stage, arguments);
+        let told = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(code) && told.contains(why) && out.stdout.is_empty(), "{told}");
     }
     stage.finish().await;
 }

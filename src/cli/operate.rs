@@ -173,7 +173,8 @@ fn without_pages(reply: &Reply) -> Reply {
     reply
 }
 
-fn as_text(reply: &Reply, people: &People, clock: &Clock) -> String {
+/// An answer as the terminal shows it.
+pub(super) fn as_text(reply: &Reply, people: &People, clock: &Clock) -> String {
     render::render(reply, Look { people, now: clock.now(), colour: false })
 }
 

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::audit::Format;
-use super::operate::{open, operator};
+use super::operate::{as_text, open, operator};
 use super::{Complaint, Exit, print, tell_wrong};
 use crate::actor::Caller;
 use crate::app::App;
 use crate::command::stats::{lines, what};
 use crate::config::{Base, Variables};
+use crate::console::people::People;
 use crate::id::GuildId;
+use crate::refusal::Refusal;
 use crate::repo::{EnvironmentName, RepoName};
 use crate::stats::{Asked, Measured, chart};
 
@@ -64,8 +66,8 @@ async fn show(app: &App, args: &StatsArgs, guild: Option<GuildId>) -> Result<Exi
         match app.stats.measure(&caller, &asked).await {
             Ok(measured) => told.push((guild, measured)),
             Err(refusal) => {
-                eprintln!("{}", refusal.why());
-                return Ok(Exit::Failed);
+                eprint!("{}", as_text(&refusal.reply(), &People::new(guild, Vec::new()), &app.clock));
+                return Ok(if matches!(refusal, Refusal::Invalid { .. }) { Exit::Misuse } else { Exit::Failed });
             }
         }
     }

@@ -239,6 +239,29 @@ mod tests {
             let middle = |lead: &[i64]| lead[lead.len() / 2] + lead[(lead.len() - 1) / 2];
             let naive = (!lead.is_empty()).then(|| Duration::from_millis((middle(&lead) * HOUR / 4) as u64));
             prop_assert_eq!(found.lead, naive);
+
+            // Of each place: from a failure before which none stands to the next success, if there is one.
+            let (mut recovered, mut unrecovered) = (Vec::new(), 0);
+            for place in 0..5 {
+                let mut there: Vec<(i64, usize, bool)> = rows
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, row)| row.0 == place && at(row.1) <= at(71))
+                    .map(|(number, row)| (row.1, number, row.3))
+                    .collect();
+                there.sort_unstable();
+                for (index, (began, _, ok)) in there.iter().enumerate() {
+                    let is_first = !ok && (index == 0 || there[index - 1].2);
+                    match there[index..].iter().find(|later| later.2) {
+                        Some((ended, _, _)) if is_first => recovered.push((ended - began) * 2),
+                        None if is_first => unrecovered += 1,
+                        _ => {}
+                    }
+                }
+            }
+            recovered.sort_unstable();
+            let naive = (!recovered.is_empty()).then(|| Duration::from_millis((middle(&recovered) * HOUR / 4) as u64));
+            prop_assert_eq!((found.recovery, found.unrecovered), (naive, unrecovered));
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::actor::Caller;
 use crate::db::{Db, DbError};
 use crate::guild::Settings;
 use crate::id::GuildId;
+use crate::invalid::Invalid;
 use crate::permission::{Action, Ask, Permissions};
 use crate::refusal::Refusal;
 use crate::repo::{EnvironmentName, RepoName, Repos};
@@ -107,13 +108,13 @@ impl Stats {
 /// The first instant that is meant: a duration ago, or a day or time in the guild's time zone.
 fn since(typed: Option<&str>, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Refusal> {
     let Some(typed) = typed else { return Ok(now.minus(DEFAULT_SPAN)) };
-    let invalid = |invalid| Refusal::Invalid { option: "since".to_owned(), given: typed.to_owned(), invalid };
-    let since = time::point_in_the_past(typed, now, zone).map_err(invalid)?;
+    let unusable = |invalid| Refusal::Invalid { option: "since".to_owned(), given: typed.to_owned(), invalid };
+    let since = time::point_in_the_past(typed, now, zone).map_err(unusable)?;
     if since >= now {
-        return Err(Refusal::conflict("`since` is not in the past.", "Example: `since:30d`."));
+        return Err(unusable(Invalid::new("time", "It is not in the past.", "30d")));
     }
     if since < now.minus(SPAN_MAX) {
-        return Err(Refusal::conflict("`since` is more than two years ago.", "Ask for less: `since:52w`."));
+        return Err(unusable(Invalid::new("time", "It is more than two years ago, which is more than fits.", "52w")));
     }
     Ok(since)
 }

@@ -201,7 +201,7 @@ async fn settings_are_for_administrators_and_a_time_zone_says_what_a_day_is() {
     assert_snapshot!(stage.tidy(&odd), @"
     (only you can see this)
     # Not a usable time zone
-    `Mars/Olympus` can't be used as `value`. There is no time zone of that name here. They are named as the IANA does; the machine that Slipway runs on must have its time zone database (the package tzdata). Example: `Europe/Berlin`. Nothing was done.
+    `Mars/Olympus` can't be used as `value`. There is no time zone of that name. They are named as the IANA does. Example: `Europe/Berlin`. Nothing was done.
     ");
     let odd = stage.root().hears(set("audit_channel", "#audit")).await;
     assert_snapshot!(stage.tidy(&odd), @"

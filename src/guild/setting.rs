@@ -46,7 +46,7 @@ impl Setting {
                 .ok_or_else(|| {
                     Invalid::new(
                         "time zone",
-                        "There is no time zone of that name here. They are named as the IANA does; the machine that Slipway runs on must have its time zone database (the package tzdata).",
+                        "There is no time zone of that name. They are named as the IANA does.",
                         "Europe/Berlin",
                     )
                 }),
@@ -112,6 +112,8 @@ mod tests {
         ] {
             assert_eq!(setting.read(typed).ok().as_deref(), kept, "{setting} {typed}");
         }
+        // A container without the package tzdata knows them too.
+        assert!(jiff::tz::TimeZoneDatabase::bundled().get("Europe/Berlin").is_ok());
         let none = GuildSettings::of(&[]);
         assert_eq!((none.time_zone, none.audit_channel), (TimeZone::UTC, None));
     }

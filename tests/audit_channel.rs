@@ -4,11 +4,22 @@
 
 mod support;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
+use slipway::actor::Actor;
+use slipway::audit;
+use slipway::audit::delivery::{self, Deliveries, Delivery, Message, Next, Sending};
+use slipway::audit::redact::redact;
+use slipway::db::Db;
+use slipway::guild;
+use slipway::id::{ChannelId, GuildId, MessageId};
+use slipway::reply::Text;
+use slipway::time::{Clock, Timestamp};
 use support::Stage;
-use support::discord::{CommandCall, Fault, RouteKind, Scope};
+use support::discord::{ALWAYS, CommandCall, Fault, RouteKind, Scope};
 
 fn set(name: &str, value: &str) -> CommandCall {
     CommandCall::new("settings").sub("set").string("name", name).string("value", value)
@@ -40,6 +51,16 @@ async fn all_arrive(stage: &Stage, channel: u64, first: i64) {
     let newest = i64::try_from(stage.audit().await.len()).unwrap();
     stage.discord.until("every entry in the channel", |_| numbers(stage, channel).last() == Some(&newest)).await;
     assert_eq!(numbers(stage, channel), (first..=newest).collect::<Vec<_>>());
+}
+
+/// Waits until an entry says that nothing arrives.
+async fn until_told(stage: &Stage) {
+    let told = async {
+        while stage.audited("audit.undelivered").await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("an entry says that nothing arrives");
 }
 
 /// A stage whose guild has an audit channel: it, and the number of the entry that says so.
@@ -79,7 +100,7 @@ async fn a_burst_arrives_in_order_also_when_discord_says_wait() {
         stage.bob().hears(nonsense()).await;
     }
     all_arrive(&stage, channel, first).await;
-    assert!(stage.discord.messages(channel).len() < 30, "several lines go into one message");
+    assert!(stage.discord.messages(channel).len() < 15, "several lines go into one message");
     stage.finish().await;
 }
 
@@ -149,11 +170,237 @@ async fn another_channel_goes_on_from_there_and_none_ends_it() {
     let shown = stage.root().hears(CommandCall::new("settings").sub("show")).await;
     assert!(shown.text().contains(&format!("`audit_channel` is `{other}`")), "{}", shown.text());
     stage.root().hears(set("audit_channel", "none")).await;
+    // Who looks at the channel sees who turned it off.
+    all_arrive(&stage, other, changed).await;
     let posts = stage.discord.requests_to(RouteKind::PostMessage).len();
     stage.bob().hears(nonsense()).await;
     stage.root().hears(CommandCall::new("settings").sub("show")).await;
     assert_eq!(stage.discord.requests_to(RouteKind::PostMessage).len(), posts);
+    // A channel that is set again begins with the entry that says so.
+    stage.root().hears(set("audit_channel", &other.to_string())).await;
+    let newest = i64::try_from(stage.audit().await.len()).unwrap();
+    stage.discord.until("the entry that says so", |_| numbers(&stage, other).last() == Some(&newest)).await;
+    assert_eq!(numbers(&stage, other), [(changed..newest - 1).collect::<Vec<_>>(), vec![newest]].concat());
     stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_stood_still_in_a_channel_goes_on_in_the_next_one() {
+    let (stage, channel, first) = with_channel().await;
+    stage.discord.fault(RouteKind::PostMessage, Fault::Refused(403, 50001, "Missing Access"), ALWAYS);
+    stage.bob().hears(nonsense()).await;
+    stage.bob().hears(nonsense()).await;
+    until_told(&stage).await;
+    let shown = stage.root().hears(CommandCall::new("settings").sub("show")).await;
+    assert_snapshot!(stage.tidy(&shown).replace(&channel.to_string(), "a-channel"), @"
+    (only you can see this)
+    # Settings
+    `time_zone` is `UTC`. Whose days a date means, as in `since:2026-01-31`.
+    `audit_channel` is `a-channel`. A channel that receives each entry of the audit log as one line, and its head once a day.
+    **Nothing arrives in the audit channel**: Discord does not let the bot do this (Missing Access). Give the bot's role the permission in that channel or server. 3 entries wait for it; it is tried again, at the latest after 10 minutes, and at once when a setting is changed.
+    ");
+    let arrived = numbers(&stage, channel);
+    stage.discord.clear_faults();
+    let other = stage.discord.channel("audit-two");
+    stage.root().hears(set("audit_channel", &other.to_string())).await;
+    let newest = i64::try_from(stage.audit().await.len()).unwrap();
+    stage.discord.until("all of it", |_| numbers(&stage, other).last() == Some(&newest)).await;
+    assert_eq!([arrived, numbers(&stage, other)].concat(), (first..=newest).collect::<Vec<_>>());
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_on_its_way_is_found_out_in_the_channel_it_was_meant_for() {
+    for (fault, is_taken) in [(Fault::HangAfter, true), (Fault::Hang, false)] {
+        let (mut stage, channel, first) = with_channel().await;
+        let posts = stage.discord.requests_to(RouteKind::PostMessage).len();
+        stage.discord.fault(RouteKind::PostMessage, fault, 1);
+        stage.bob().hears(nonsense()).await;
+        stage.discord.requested(RouteKind::PostMessage, posts + 1).await;
+        let other = stage.discord.channel("audit-two");
+        stage.root().hears(set("audit_channel", &other.to_string())).await;
+        stage.kill_bot().await;
+        stage.start_bot_again().await;
+        let changed = i64::try_from(stage.audit().await.len()).unwrap();
+        stage.discord.until("all of it", |_| numbers(&stage, other).last() == Some(&changed)).await;
+        let sent_anew = if is_taken { changed } else { changed - 1 };
+        assert_eq!(numbers(&stage, other), (sent_anew..=changed).collect::<Vec<_>>());
+        assert_eq!(numbers(&stage, channel), (first..sent_anew).collect::<Vec<_>>());
+        stage.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn where_the_history_is_hidden_nothing_is_sent_twice_and_that_is_told() {
+    let (mut stage, channel, first) = with_channel().await;
+    stage.discord.fault(RouteKind::PostMessage, Fault::HangAfter, 1);
+    let before = stage.discord.messages(channel).len();
+    stage.bob().hears(nonsense()).await;
+    stage.discord.until("the message is there", |discord| discord.messages(channel).len() == before + 1).await;
+    stage.kill_bot().await;
+    stage.discord.advance(Duration::from_secs(600));
+    stage.discord.hide_history(channel, true);
+    stage.start_bot_again().await;
+    stage.discord.until("two looks in vain", |_| reads_of_one(&stage) >= 2).await;
+    assert_eq!(stage.discord.messages(channel).len(), before + 1, "nothing is sent on a guess");
+    assert_eq!(stage.audited("audit.undelivered").await, 1);
+    stage.discord.hide_history(channel, false);
+    all_arrive(&stage, channel, first).await;
+    stage.finish().await;
+}
+
+/// How often a single message was asked for.
+fn reads_of_one(stage: &Stage) -> usize {
+    let reads = stage.discord.requests_to(RouteKind::ReadMessage);
+    reads.iter().filter(|read| !read.path.contains('?') && read.status == Some(403)).count()
+}
+
+#[tokio::test]
+async fn a_channel_whose_history_is_hidden_gets_nothing_before_it_is_shown() {
+    let stage = Stage::start().await;
+    let channel = stage.discord.channel("audit");
+    stage.discord.hide_history(channel, true);
+    stage.root().hears(set("audit_channel", &channel.to_string())).await;
+    let first = i64::try_from(stage.audit().await.len()).unwrap();
+    stage.discord.until("two looks in vain", |_| reads_of_one(&stage) >= 2).await;
+    assert!(stage.discord.messages(channel).is_empty());
+    stage.discord.hide_history(channel, false);
+    all_arrive(&stage, channel, first).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_another_bot_says_is_not_taken_for_what_was_sent() {
+    let (mut stage, channel, first) = with_channel().await;
+    let posts = stage.discord.requests_to(RouteKind::PostMessage).len();
+    stage.discord.fault(RouteKind::PostMessage, Fault::Hang, 1);
+    stage.bob().hears(nonsense()).await;
+    stage.discord.requested(RouteKind::PostMessage, posts + 1).await;
+    stage.kill_bot().await;
+    let newest = i64::try_from(stage.audit().await.len()).unwrap();
+    let lookalike = format!("`#{newest}` all is well");
+    // More than one page of it.
+    for _ in 0..150 {
+        stage.discord.another_bot_says(channel, &lookalike);
+    }
+    stage.discord.advance(Duration::from_secs(600));
+    stage.start_bot_again().await;
+    let ours = |stage: &Stage| {
+        let lines = lines(stage, channel).into_iter().filter(|line| *line != lookalike);
+        lines.filter(|line| line.starts_with(&format!("`#{newest}` "))).count()
+    };
+    stage.discord.until("ours", |_| ours(&stage) == 1).await;
+    assert_eq!(numbers(&stage, channel)[0], first);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_discord_and_the_next_start_finds_out() {
+    let (mut stage, channel, first) = with_channel().await;
+    let posts = stage.discord.requests_to(RouteKind::PostMessage).len();
+    stage.discord.fault(RouteKind::PostMessage, Fault::HangAfter, 1);
+    stage.bob().hears(nonsense()).await;
+    stage.discord.requested(RouteKind::PostMessage, posts + 1).await;
+    let begun = Instant::now();
+    stage.stop_bot().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
+    stage.start_bot_again().await;
+    stage.bob().hears(nonsense()).await;
+    all_arrive(&stage, channel, first).await;
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_channel_of_another_server_is_told_nothing() {
+    let stage = Stage::start().await;
+    let other = stage.discord.guild("other");
+    stage.root().hears(set("audit_channel", &other.channel_id.to_string())).await;
+    stage
+        .discord
+        .until("a look at the channel", |discord| {
+            discord.requests_to(RouteKind::Other).iter().any(|read| read.path.contains(&other.channel_id.to_string()))
+        })
+        .await;
+    until_told(&stage).await;
+    let told = stage.audit().await.into_iter().find(|entry| entry.action == "audit.undelivered").unwrap();
+    assert_snapshot!(told.reason.unwrap(), @"The channel is not one of this server: name one that is with `/settings set audit_channel`");
+    assert!(stage.discord.messages(other.channel_id).is_empty());
+    // Turned off, it is forgotten.
+    stage.root().hears(set("audit_channel", "none")).await;
+    let shown = stage.root().hears(CommandCall::new("settings").sub("show")).await;
+    assert!(!shown.text().contains("audit channel:"), "{}", shown.text());
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn one_guilds_channel_waits_for_no_other() {
+    let stage = Stage::with(&[("DISCORD_GUILD_ID", "")]).await;
+    let other = stage.discord.guild("other");
+    let channel = stage.discord.channel("audit");
+    let elsewhere = stage.person_of(&other, "root");
+    for (who, channel) in [(&stage.root(), channel), (&elsewhere, other.channel_id)] {
+        who.hears(set("audit_channel", &channel.to_string())).await;
+        stage.discord.until("the head", |_| heads(&stage, channel) == 1).await;
+    }
+    // The home guild's channel is held up for longer than the other one's entry is waited for.
+    stage.discord.fault(RouteKind::PostMessage, Fault::RateLimited(Duration::from_secs(25), Scope::User), 1);
+    stage.bob().hears(nonsense()).await;
+    stage
+        .discord
+        .until("the limit", |discord| {
+            discord.requests_to(RouteKind::PostMessage).iter().any(|post| post.status == Some(429))
+        })
+        .await;
+    let before = numbers(&stage, channel);
+    elsewhere.hears(nonsense()).await;
+    let newest = i64::try_from(stage.audit_of(other.id).await.len()).unwrap();
+    stage.discord.until("the other's", |_| numbers(&stage, other.channel_id).last() == Some(&newest)).await;
+    assert_eq!(numbers(&stage, channel), before);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_was_redacted_before_it_was_sent_is_shown_so() {
+    let (stage, channel, first) = with_channel().await;
+    stage.discord.fault(RouteKind::PostMessage, Fault::Refused(403, 50001, "Missing Access"), 2);
+    let secret = CommandCall::new("deploy").string("repo", "acme/web").string("branch", "main");
+    stage.bob().hears(secret.string("reason", "hunter2-is-my-password")).await;
+    let seq = i64::try_from(stage.audit().await.len()).unwrap();
+    until_told(&stage).await;
+    let denied = stage.audit().await.iter().position(|entry| entry.action == "deploy.denied").unwrap() as i64 + 1;
+    assert!(denied <= seq);
+    let db = Db::open(&format!("sqlite://{}", stage.database().display()).parse().unwrap()).await.unwrap();
+    let guild = GuildId::new(stage.discord.guild_id()).unwrap();
+    redact(&db, &Actor::cli("root"), guild, denied, "a password", Clock::system().now()).await.unwrap();
+    db.close().await;
+    stage.discord.clear_faults();
+    // What another program writes is noticed with the next thing that happens, and within a minute.
+    stage.bob().hears(nonsense()).await;
+    all_arrive(&stage, channel, first).await;
+    let line = lines(&stage, channel).into_iter().find(|line| line.starts_with(&format!("`#{denied}` "))).unwrap();
+    assert!(line.contains("(redacted)") && !line.contains("hunter2"), "{line}");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_entries_that_were_cut_off_is_shown() {
+    let (mut stage, channel, _) = with_channel().await;
+    for _ in 0..3 {
+        stage.bob().hears(nonsense()).await;
+    }
+    let newest = i64::try_from(stage.audit().await.len()).unwrap();
+    stage.discord.until("all of it", |_| numbers(&stage, channel).last() == Some(&newest)).await;
+    stage.kill_bot().await;
+    stage.another_program_writes("DROP TRIGGER audit_log_is_never_shortened").await;
+    stage.another_program_writes(&format!("DELETE FROM audit_log WHERE guild_id <> 0 AND seq > {}", newest - 2)).await;
+    stage.start_bot_again().await;
+    stage
+        .discord
+        .until("the break", |_| lines(&stage, channel).iter().any(|line| line.contains("`audit.broken`")))
+        .await;
+    let seen = numbers(&stage, channel);
+    assert_eq!(seen[seen.len() - 2..], [newest, newest - 1], "{seen:?}");
+    drop(stage.stop_bot().await);
 }
 
 #[tokio::test]
@@ -173,6 +420,131 @@ async fn the_head_comes_once_a_day_and_a_restart_does_not_repeat_it() {
     let head = stage.verify().await.head.hash;
     assert!(lines(&stage, channel).last().unwrap().contains(&head));
     stage.finish().await;
+}
+
+/// How far a guild's log has come, without a bot: entries of a guild whose channel is 7, and a clock that the test holds.
+struct Held {
+    _folder: tempfile::TempDir,
+    db: Db,
+    now: Arc<AtomicI64>,
+    deliveries: Deliveries,
+}
+
+const GUILD: GuildId = GuildId::from_row(5);
+const DAY: i64 = 86_400_000;
+
+impl Held {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&format!("sqlite://{}/slipway.db", folder.path().display()).parse().unwrap()).await.unwrap();
+        let now = Arc::new(AtomicI64::new(20_000 * DAY));
+        let clock = Clock::new({
+            let now = Arc::clone(&now);
+            move || Timestamp::from_millis(now.load(Ordering::SeqCst))
+        });
+        let deliveries = Deliveries::new(db.clone(), clock);
+        let held = Self { _folder: folder, db, now, deliveries };
+        let mut tx = held.db.begin().await.unwrap();
+        guild::store::first_seen(&mut tx, GUILD, held.deliveries.now()).await.unwrap();
+        delivery::store::set_channel(&mut tx, GUILD, ChannelId::from_row(7), 1).await.unwrap();
+        tx.commit().await.unwrap();
+        held
+    }
+
+    async fn append(&self, count: usize) {
+        for _ in 0..count {
+            let (now, root) = (self.deliveries.now(), Actor::cli("root"));
+            let mut tx = self.db.begin().await.unwrap();
+            let entry = audit::Entry::new(GUILD, now, &root, audit::Action::DeployDenied, audit::Outcome::Denied);
+            audit::append(&mut tx, &entry).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+
+    async fn of(&self) -> Delivery {
+        self.deliveries.of(GUILD).await.unwrap().unwrap()
+    }
+
+    /// What comes next, in a word.
+    async fn next(&self) -> String {
+        match self.deliveries.next(&self.of().await).await.unwrap() {
+            Next::Entries(lines) => format!("entries to {}", lines.last().unwrap().last),
+            Next::Head(seq) => format!("head {seq}"),
+            Next::Nothing => "nothing".to_owned(),
+            Next::Ended => "ended".to_owned(),
+        }
+    }
+
+    async fn note(&self, message: Message) -> Sending {
+        self.deliveries.note(&self.of().await, message, MessageId::from_row(1)).await.unwrap().unwrap()
+    }
+
+    async fn arrive(&self, sending: &Sending) {
+        self.deliveries.arrived(&self.of().await, sending, MessageId::from_row(2)).await.unwrap();
+    }
+
+    fn passes(&self, millis: i64) {
+        self.now.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_head_belongs_to_the_day_on_which_it_was_sent_and_comes_where_there_is_something_new() {
+    let held = Held::new().await;
+    held.append(3).await;
+    assert_eq!(held.next().await, "entries to 3");
+    held.arrive(&held.note(Message::Entries(3)).await).await;
+    assert_eq!(held.next().await, "head 3");
+    held.arrive(&held.note(Message::Head(3)).await).await;
+    assert_eq!(held.next().await, "nothing");
+    held.passes(DAY);
+    assert_eq!(held.next().await, "nothing", "there is nothing new");
+    held.append(1).await;
+    assert_eq!(held.next().await, "entries to 4");
+    held.arrive(&held.note(Message::Entries(4)).await).await;
+    // Sent a moment before midnight, known to have arrived after it.
+    held.passes(DAY - 1);
+    let sending = held.note(Message::Head(4)).await;
+    held.passes(2);
+    held.arrive(&sending).await;
+    held.append(1).await;
+    held.arrive(&held.note(Message::Entries(5)).await).await;
+    assert_eq!(held.next().await, "head 5", "the new day has one of its own");
+}
+
+#[tokio::test]
+async fn what_was_archived_before_it_was_sent_is_told_so() {
+    let held = Held::new().await;
+    held.append(6).await;
+    let mut tx = held.db.begin().await.unwrap();
+    sqlx::query("DROP TRIGGER audit_log_is_never_shortened").execute(&mut *tx).await.unwrap();
+    sqlx::query("DELETE FROM audit_log WHERE seq <= 4").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let lines = held.deliveries.lines(&held.of().await, 6).await.unwrap();
+    assert_eq!(lines.iter().map(|line| line.last).collect::<Vec<_>>(), [4, 5, 6]);
+    let expected = Text::default().code("#1").plain(" to ").code("#4");
+    assert_eq!(lines[0].text, expected.plain(" had been archived before it could be sent here"));
+    // What was on its way when it was archived still begins with the number by which it is looked for.
+    held.note(Message::Entries(3)).await;
+    let lines = held.deliveries.lines(&held.of().await, 3).await.unwrap();
+    assert!(lines.len() == 1 && lines[0].last == 3, "{lines:?}");
+    assert!(lines[0].text.0.starts_with(&Message::Entries(3).mark(1).0));
+}
+
+#[tokio::test]
+async fn no_two_messages_are_taken_for_one() {
+    let held = Held::new().await;
+    held.append(2).await;
+    let sending = held.note(Message::Entries(2)).await;
+    let others = [
+        Sending { channel: ChannelId::from_row(8), ..sending },
+        Sending { message: Message::Head(2), ..sending },
+        Sending { since: sending.since.plus(Duration::from_millis(1)), ..sending },
+    ];
+    let nonce = sending.nonce(GUILD);
+    assert!(nonce.len() <= 25, "Discord takes no longer one");
+    assert!(others.iter().all(|other| other.nonce(GUILD) != nonce) && sending.nonce(GuildId::from_row(6)) != nonce);
+    assert_eq!(held.of().await.sending, Some(sending), "after a restart it has the same");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyPool, FromRow, Row as _};
 
 use super::chain::{self, Head, Row, SALT_BYTES};
+use super::delivery;
 use super::entry::{self, Archived, Entry, Redacted};
 use super::proof::Records;
 use crate::db::{Connection, DbError, Tx};
@@ -102,6 +103,8 @@ pub async fn record_break(tx: &mut Tx, tail: Tail, guild: GuildId, at: Timestamp
         "THE AUDIT LOG IS BROKEN: {} `slipway audit verify` tells more; what follows is appended to what is left",
         broken.reason.as_deref().unwrap_or_default()
     );
+    // What was cut off may have been shown in the audit channel; what is written in its place is shown there, too.
+    delivery::store::cut_off(tx, guild, tail.head.seq).await?;
     insert(tx, tail.head, &broken).await
 }
 

@@ -4,6 +4,7 @@ use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, Optio
 use crate::actor::Caller;
 use crate::app::App;
 use crate::guild::Setting;
+use crate::guild::settings::Standing;
 use crate::invalid::Invalid;
 use crate::permission::Action;
 use crate::refusal::Refusal;
@@ -56,11 +57,28 @@ pub struct Show;
 
 impl Show {
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
-        let settings = app.settings.show(caller).await?;
+        let (settings, standing) = app.settings.show(caller).await?;
         let line = |(setting, value): &(Setting, String)| {
             Text::default().code(setting).plain(" is ").code(value).plain(". ").sentence(setting.about())
         };
-        Ok(Reply::new(Tone::Neutral, "Settings").body(Text::join(settings.iter().map(line), &Text::default().line())))
+        let body = Text::join(settings.iter().map(line), &Text::default().line());
+        let Some(Standing { waiting, why }) = standing else {
+            return Ok(Reply::new(Tone::Neutral, "Settings").body(body));
+        };
+        let waiting = match waiting {
+            1 => "1 entry waits".to_owned(),
+            waiting => format!("{waiting} entries wait"),
+        };
+        Ok(match why {
+            Some(why) => Reply::new(Tone::Warning, "Settings").body(
+                body.line()
+                    .strong("Nothing arrives in the audit channel")
+                    .plain(format!(": {why}. {waiting} for it; "))
+                    .plain("it is tried again, at the latest after 10 minutes, and at once when a setting is changed."),
+            ),
+            None => Reply::new(Tone::Neutral, "Settings")
+                .body(body.line().plain(format!("{waiting} for the audit channel."))),
+        })
     }
 }
 
@@ -88,7 +106,7 @@ impl Set {
         let body = body.plain(" from now on; it was ").code(&changed.before).plain(".");
         let body = match (self.setting, changed.after.as_str()) {
             (Setting::AuditChannel, after) if after != crate::guild::setting::NONE => body.plain(
-                " Each entry of the audit log is shown there too, whoever may look at that channel; the next message there is about this one. If none comes, I may not write there.",
+                " Each entry of the audit log is shown there too, whoever may look at that channel, and this one first. If nothing comes, `/settings show` tells why.",
             ),
             _ => body,
         };

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serenity::http::Route;
-use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId};
+use serenity::model::id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId, UserId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -243,8 +243,44 @@ impl Rest {
         let endpoint = "GET /channels/{id}/messages";
         let query = format!("limit=100&after={after}");
         let call = Call::new(Method::GET, route, endpoint, Major::Channel(channel.get())).query(query);
-        let answer = self.inner.call(&call, deadline).await?;
-        serde_json::from_slice(answer.body.as_deref().unwrap_or_default()).map_err(|_| RestError::Garbled)
+        self.read_until(&call, deadline).await
+    }
+
+    /// Reads one message of a channel, whatever is in it.
+    pub async fn read_message(
+        &self,
+        channel: ChannelId,
+        message: MessageId,
+        deadline: Instant,
+    ) -> Result<(), RestError> {
+        let route = Route::ChannelMessage { channel_id: channel, message_id: message };
+        let endpoint = "GET /channels/{id}/messages/{id}";
+        let call = Call::new(Method::GET, route, endpoint, Major::Channel(channel.get()));
+        self.inner.call(&call, deadline).await.map(drop)
+    }
+
+    /// The guild that a channel belongs to, where it belongs to one.
+    pub async fn guild_of(&self, channel: ChannelId, deadline: Instant) -> Result<Option<GuildId>, RestError> {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            #[serde(default)]
+            guild_id: Option<GuildId>,
+        }
+        let route = Route::Channel { channel_id: channel };
+        let call = Call::new(Method::GET, route, "GET /channels/{id}", Major::Channel(channel.get()));
+        let wire: Wire = self.read_until(&call, deadline).await?;
+        Ok(wire.guild_id)
+    }
+
+    /// The bot's own user.
+    pub async fn me(&self, deadline: Instant) -> Result<UserId, RestError> {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            id: UserId,
+        }
+        let call = Call::new(Method::GET, Route::UserMe, "GET /users/@me", Major::None);
+        let wire: Wire = self.read_until(&call, deadline).await?;
+        Ok(wire.id)
     }
 
     /// The commands registered in a guild.
@@ -285,7 +321,11 @@ impl Rest {
     }
 
     async fn read<T: DeserializeOwned>(&self, call: &Call<'_>, patience: Duration) -> Result<T, RestError> {
-        let answer = self.inner.call(call, Instant::now() + patience).await?;
+        self.read_until(call, Instant::now() + patience).await
+    }
+
+    async fn read_until<T: DeserializeOwned>(&self, call: &Call<'_>, deadline: Instant) -> Result<T, RestError> {
+        let answer = self.inner.call(call, deadline).await?;
         let body = answer.body.as_deref().unwrap_or_default();
         serde_json::from_slice(body).map_err(|_| RestError::Garbled)
     }

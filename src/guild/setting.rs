@@ -41,18 +41,20 @@ impl Setting {
     /// Reads a value as it is kept: `Europe/Berlin`, a channel's id, `none`.
     pub fn read(self, text: &str) -> Result<String, Invalid> {
         match self {
-            Setting::TimeZone => zone(text)
-                .and_then(|zone| zone.iana_name().map(str::to_owned))
-                .ok_or_else(|| {
-                    Invalid::new(
-                        "time zone",
-                        "There is no time zone of that name. They are named as the IANA does.",
-                        "Europe/Berlin",
-                    )
-                }),
+            Setting::TimeZone => zone(text).and_then(|zone| zone.iana_name().map(str::to_owned)).ok_or_else(|| {
+                Invalid::new(
+                    "time zone",
+                    "There is no time zone of that name. They are named as the IANA does.",
+                    "Europe/Berlin",
+                )
+            }),
             Setting::AuditChannel if text.eq_ignore_ascii_case(NONE) => Ok(NONE.to_owned()),
             Setting::AuditChannel => channel(text).map(|id| id.to_string()).ok_or_else(|| {
-                Invalid::new("channel", "A channel is its mention as Discord completes it, or its id; `none` turns it off.", "41771983423143937")
+                Invalid::new(
+                    "channel",
+                    "A channel is its mention as Discord completes it, or its id; `none` turns it off.",
+                    "41771983423143937",
+                )
             }),
         }
     }

@@ -32,6 +32,15 @@ pub struct Changed {
     pub after: String,
 }
 
+/// How far the audit channel of a guild has come.
+#[derive(Debug)]
+pub struct Standing {
+    /// How many entries have not arrived.
+    pub waiting: i64,
+    /// Why nothing arrives, where nothing does.
+    pub why: Option<String>,
+}
+
 impl Settings {
     /// Settings kept in `db`.
     pub fn new(db: Db, permissions: Permissions, clock: Clock) -> Self {
@@ -48,8 +57,8 @@ impl Settings {
         self.changed.notified().await;
     }
 
-    /// Each setting with its value, for who administers the guild.
-    pub async fn show(&self, caller: &Caller) -> Result<Vec<(Setting, String)>, Refusal> {
+    /// Each setting with its value, and how far the audit channel has come, for who administers the guild.
+    pub async fn show(&self, caller: &Caller) -> Result<(Vec<(Setting, String)>, Option<Standing>), Refusal> {
         let mut reader = self.db.reader().await?;
         self.permissions.require(&mut reader, caller, permission::Action::Admin, Ask::default()).await?;
         let kept = store::settings(&mut *reader, caller.guild).await?;
@@ -57,7 +66,9 @@ impl Settings {
             let found = kept.iter().find(|(name, _)| name == setting.as_str());
             (*setting, found.map_or(setting.default_value().to_owned(), |(_, value)| value.clone()))
         };
-        Ok(Setting::ALL.iter().map(value).collect())
+        let standing = delivery::store::standing(&mut *reader, caller.guild).await?;
+        let standing = standing.map(|(waiting, why)| Standing { waiting, why });
+        Ok((Setting::ALL.iter().map(value).collect(), standing))
     }
 
     /// Changes a setting to a value as people type it.
@@ -80,9 +91,10 @@ impl Settings {
                 .detail(detail);
         let head = audit::append(&mut tx, &entry).await?;
         if setting == Setting::AuditChannel {
-            let channel = GuildSettings::of(&[(setting.as_str().to_owned(), after.clone())]).audit_channel;
-            // From the entry that says so on.
-            delivery::store::set_channel(&mut tx, caller.guild, channel, head.seq - 1).await?;
+            match GuildSettings::of(&[(setting.as_str().to_owned(), after.clone())]).audit_channel {
+                Some(channel) => delivery::store::set_channel(&mut tx, caller.guild, channel, head.seq).await?,
+                None => delivery::store::end_channel(&mut tx, caller.guild, head.seq).await?,
+            }
         }
         tx.commit().await?;
         self.changed.notify_one();

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
-use serenity::model::id::{ChannelId, MessageId};
+use serenity::model::id::{ChannelId, MessageId, UserId};
 
 use crate::discord::limiter::{RateHeaders, Refusal};
 
@@ -59,8 +59,8 @@ pub struct SeenMessage {
     pub id: u64,
     /// Its text; Discord shows us that of our own messages.
     pub content: String,
-    /// Whether a bot wrote it.
-    pub is_bot: bool,
+    /// Who wrote it.
+    pub author: UserId,
 }
 
 #[derive(Deserialize)]
@@ -73,13 +73,12 @@ struct WireMessage {
 
 #[derive(Deserialize)]
 struct WireAuthor {
-    #[serde(default)]
-    bot: bool,
+    id: UserId,
 }
 
 impl From<WireMessage> for SeenMessage {
     fn from(wire: WireMessage) -> Self {
-        Self { id: wire.id.get(), content: wire.content, is_bot: wire.author.bot }
+        Self { id: wire.id.get(), content: wire.content, author: wire.author.id }
     }
 }
 

@@ -27,6 +27,9 @@ pub fn answer(shared: &Shared, world: &mut World, request: &Request) -> Answer {
         Route::EditMessage { channel, message } => {
             on_message(world, *channel, *message, |world| edit_as_bot(world, *message, body))
         }
+        Route::ReadMessage { channel, .. } if world.hidden.contains(channel) => {
+            Answer::refused(403, 50013, "Missing Permissions")
+        }
         Route::ReadMessage { channel, message } => {
             on_message(world, *channel, *message, |world| Answer::ok(world.messages[message].to_json()))
         }
@@ -105,8 +108,7 @@ fn post(world: &mut World, channel: u64, body: &Value) -> Answer {
     if is_empty(body) {
         return empty_message(world, "PostMessage");
     }
-    let nonce =
-        (body["enforce_nonce"] == true && !body["nonce"].is_null()).then(|| (channel, body["nonce"].to_string()));
+    let nonce = (body["enforce_nonce"] == true && !body["nonce"].is_null()).then(|| body["nonce"].to_string());
     let now = world.now();
     let posted = nonce.as_ref().and_then(|nonce| world.nonces.get(nonce));
     let posted = posted.filter(|(_, at)| now.saturating_sub(*at) < NONCE_LIFE);
@@ -132,6 +134,9 @@ fn post(world: &mut World, channel: u64, body: &Value) -> Answer {
 fn read_messages(world: &World, channel: u64, query: &str) -> Answer {
     if world.people.guild_of_channel(channel).is_none() {
         return Answer::refused(404, 10003, "Unknown Channel");
+    }
+    if world.hidden.contains(&channel) {
+        return Answer::ok(json!([]));
     }
     let number =
         |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());

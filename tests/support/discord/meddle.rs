@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::FakeDiscord;
 use super::fault::{Fault, RouteKind};
 use super::gateway::{Gateway, GatewayMode, Order};
+use super::view::StoredMessage;
 
 /// What goes wrong.
 impl FakeDiscord {
@@ -19,6 +20,22 @@ impl FakeDiscord {
     /// Takes back every REST fault that has not happened yet.
     pub fn clear_faults(&self) {
         self.shared.change(|world| world.faults.clear());
+    }
+
+    /// Whether the bot may read what stands in a channel: otherwise its messages are listed as none.
+    pub fn hide_history(&self, channel: u64, hidden: bool) {
+        self.shared.change(|world| if hidden { world.hidden.insert(channel) } else { world.hidden.remove(&channel) });
+    }
+
+    /// Somebody else's bot says something in a channel.
+    pub fn another_bot_says(&self, channel: u64, text: &str) {
+        self.shared.change(|world| {
+            let (id, timestamp) = (world.snowflake(Duration::ZERO), world.timestamp());
+            let mut message = StoredMessage::new(id, channel, 0, timestamp);
+            message.view.apply(&json!({"content": text}));
+            message.author["id"] = json!("1204567890123456700");
+            world.messages.insert(id, message);
+        });
     }
 
     /// Another limit for a route's buckets: `requests` in each `window`.

@@ -12,6 +12,7 @@ use super::world::APPLICATION_ID;
 #[derive(Clone)]
 pub struct StoredMessage {
     pub view: MessageView,
+    pub author: Value,
     pub nonce: Value,
     pub timestamp: String,
     pub edited_timestamp: Value,
@@ -188,6 +189,7 @@ impl StoredMessage {
                 pings: Vec::new(),
                 history: Vec::new(),
             },
+            author: bot_user(),
             nonce: Value::Null,
             timestamp,
             edited_timestamp: Value::Null,
@@ -213,7 +215,7 @@ impl StoredMessage {
         }
         let mut message = json!({
             "id": view.id.to_string(), "channel_id": view.channel_id.to_string(), "type": 0,
-            "author": bot_user(), "application_id": APPLICATION_ID.to_string(), "content": view.content,
+            "author": self.author, "application_id": APPLICATION_ID.to_string(), "content": view.content,
             "embeds": embeds, "components": view.components, "flags": view.flags, "attachments": [],
             "mentions": [], "mention_roles": [], "mention_everyone": view.pings.iter().any(|p| p == "everyone"),
             "timestamp": self.timestamp, "edited_timestamp": self.edited_timestamp,

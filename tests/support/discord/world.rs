@@ -1,7 +1,7 @@
 //! What the fake Discord knows at any moment, its clock, and how tests wait for it to change. It must not know how
 //! requests or gateway payloads look on the wire.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -106,8 +106,11 @@ pub struct World {
     /// Registered commands by guild; `None` holds the global ones.
     pub commands: HashMap<Option<u64>, Vec<Value>>,
     pub messages: BTreeMap<u64, StoredMessage>,
-    /// Nonces of posts that asked for `enforce_nonce`: the message made and when.
-    pub nonces: HashMap<(u64, String), (u64, Duration)>,
+    /// Nonces of posts that asked for `enforce_nonce`: the message made and when. They are the author's, whatever the channel
+    /// (resources/message, "Create Message").
+    pub nonces: HashMap<String, (u64, Duration)>,
+    /// Channels whose history the bot may not read.
+    pub hidden: HashSet<u64>,
     pub pins: Vec<(u64, u64)>,
     pub interactions: BTreeMap<u64, InteractionRecord>,
     pub gateway: Gateway,
@@ -132,6 +135,7 @@ impl World {
             commands: HashMap::new(),
             messages: BTreeMap::new(),
             nonces: HashMap::new(),
+            hidden: HashSet::new(),
             pins: Vec::new(),
             interactions: BTreeMap::new(),
             gateway: Gateway::default(),

@@ -19,6 +19,13 @@ fn slipway(stage: &Stage, arguments: &[&str]) -> std::process::Output {
     command.arg("stats").args(arguments).output().unwrap()
 }
 
+/// Whether another program reads it as a picture of the size that Discord shows sharply.
+fn is_picture(bytes: &[u8]) -> bool {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).is_ok_and(|frame| (frame.width, frame.height) == (960, 440))
+}
+
 /// A history of deploys: place, state, hours from the request to the end, hours since the end.
 async fn history(stage: &Stage, deploys: &[(&str, &str, i64, i64)]) {
     for (index, (repo, state, took, ago)) in deploys.iter().enumerate() {
@@ -68,7 +75,13 @@ async fn chat_and_command_line_tell_the_same_numbers_and_chat_shows_a_picture() 
     [file stats.png]
     "#);
     let picture = &answer.files[0];
-    assert!(picture.name == "stats.png" && picture.bytes.starts_with(b"\x89PNG\r\n\x1a\n"), "{picture:?}");
+    assert!(is_picture(&picture.bytes) && answer.embeds[0]["image"]["url"] == "attachment://stats.png", "{picture:?}");
+    assert!(
+        picture.description.starts_with("Bars of the deploys a day of everything from "),
+        "{}",
+        picture.description
+    );
+    assert!(picture.description.contains(": 3 succeeded and 3 failed."), "{}", picture.description);
     let web = stage
         .bob()
         .hears(stats().string("repo", "acme/web").string("environment", "production").string("since", "7d"))
@@ -86,7 +99,7 @@ async fn chat_and_command_line_tell_the_same_numbers_and_chat_shows_a_picture() 
             assert!(told.contains(line.1), "{} is missing:\n{told}", line.1);
         }
     }
-    assert!(std::fs::read(chart).unwrap().starts_with(b"\x89PNG"));
+    assert!(is_picture(&std::fs::read(chart).unwrap()));
     stage.finish().await;
 }
 
@@ -114,6 +127,9 @@ async fn only_what_somebody_may_see_counts_and_bad_input_is_refused_clearly() {
     assert!(seen.text().contains("(3 succeeded, 2 failed)"), "{}", seen.text());
     let hidden = stage.bob().hears(stats().string("repo", "acme/api")).await;
     assert!(hidden.text().contains("You need the permission `view`"), "{}", hidden.text());
+    let entry = stage.audit().await.pop().unwrap();
+    assert_eq!((&*entry.action, &*entry.outcome, &*entry.actor), ("deploy.denied", "denied", "bob"), "{entry:?}");
+    assert_eq!((entry.repo.as_deref(), &entry.detail["command"]), (Some("acme/api"), &"stats".into()));
     for (call, why) in [
         (stats().string("since", "2026-02-30"), "There is no such day in the calendar"),
         (stats().string("since", "2099-01-01"), "not in the past"),

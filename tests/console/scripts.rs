@@ -76,3 +76,12 @@ fn the_exit_status_tells_a_script_what_became_of_it() {
     assert!(misuse.shown.is_empty() && misuse.complaint.contains("`--guild` means a guild"), "{misuse:?}");
     assert_eq!(misuse.status, Some(2), "{misuse:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_written_beside_the_others_and_the_answer_says_where() {
+    let stage = Stage::new();
+    let (shown, ended) = stage.types("/deploy acme/web main\n/stats acme/web\n/stats acme/web production 7d").await;
+    assert!(shown.contains("Success rate") && shown.contains("  File: stats.png\n"), "{shown}");
+    assert!(shown.contains("  File: stats-2.png\n"), "{shown}");
+    assert_eq!(ended, Ended::Well);
+}

@@ -24,17 +24,29 @@ pub struct Index {
     pub column: &'static str,
     /// Whether letters A to Z match in either case.
     pub ignores_case: bool,
+    /// The column that stands in it between that one and the number, if any: only where it is named too, numbers are in order.
+    pub between: Option<&'static str>,
 }
 
-const ACTION: Index = Index { name: "audit_log_by_action", column: "action", ignores_case: false };
-const OUTCOME: Index = Index { name: "audit_log_by_outcome", column: "outcome", ignores_case: false };
-const ACTOR: Index = Index { name: "audit_log_by_actor", column: "actor_id", ignores_case: true };
-const NAME: Index = Index { name: "audit_log_by_name", column: "actor_name", ignores_case: true };
-const REPO: Index = Index { name: "audit_log_by_repo", column: "repo", ignores_case: true };
-const ENVIRONMENT: Index = Index { name: "audit_log_by_environment", column: "environment", ignores_case: true };
-const BRANCH: Index = Index { name: "audit_log_by_branch", column: "branch", ignores_case: true };
-const REVISION: Index = Index { name: "audit_log_by_revision", column: "revision", ignores_case: true };
-const DEPLOY: Index = Index { name: "audit_log_by_deploy", column: "deploy_id", ignores_case: false };
+impl Index {
+    const fn exact(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, ignores_case: false, between: None }
+    }
+
+    const fn loose(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, ignores_case: true, between: None }
+    }
+}
+
+const ACTION: Index = Index { between: Some("outcome"), ..Index::exact("audit_log_by_action", "action") };
+const OUTCOME: Index = Index::exact("audit_log_by_outcome", "outcome");
+const ACTOR: Index = Index::loose("audit_log_by_actor", "actor_id");
+const NAME: Index = Index::loose("audit_log_by_name", "actor_name");
+const REPO: Index = Index::loose("audit_log_by_repo", "repo");
+const ENVIRONMENT: Index = Index::loose("audit_log_by_environment", "environment");
+const BRANCH: Index = Index::loose("audit_log_by_branch", "branch");
+const REVISION: Index = Index::loose("audit_log_by_revision", "revision");
+const DEPLOY: Index = Index::exact("audit_log_by_deploy", "deploy_id");
 
 /// What an index is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +66,19 @@ impl Values {
     }
 }
 
-/// What a term is to the indexes: an entry passes it when one of these indexes has it under one of these values, of which there is
-/// at least one.
-pub type Way = Vec<(Index, Values)>;
+/// What a term is to the indexes: an entry passes it when one of these has it.
+pub type Way = Vec<Found>;
+
+/// An index that is asked for some values, of which there is at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The index.
+    pub index: Index,
+    /// The values of its column.
+    pub values: Values,
+    /// Those of the column in between, which are all there are or all that are meant.
+    pub between: Vec<String>,
+}
 
 /// How a search finds its entries.
 #[derive(Debug, Default)]
@@ -82,8 +104,13 @@ impl Drive {
     /// Chooses for the numbers of `span`, from the first to the one after the last.
     pub async fn choose(connection: &mut Connection, question: &Question, span: (i64, i64)) -> Result<Self, DbError> {
         let mut ways = Vec::new();
-        for term in question.query.terms.iter().filter(|term| !term.negated) {
-            if let Some(way) = way(connection, question, &term.test).await? {
+        let tests = || question.query.terms.iter().filter(|term| !term.negated).map(|term| &term.test);
+        let outcomes = match tests().find(|test| matches!(test, Test::Field(Field::Action, _))) {
+            Some(_) => outcomes(connection, question, tests()).await?,
+            None => Vec::new(),
+        };
+        for test in tests() {
+            if let Some(way) = way(connection, question, test, &outcomes).await? {
                 let weight = weight(connection, question, &way, span).await?;
                 ways.push((weight, way));
             }
@@ -95,7 +122,8 @@ impl Drive {
             Weight::Few(entries) => Some(entries),
             Weight::Many(_) => None,
         };
-        let few = |way: &Way| way.iter().map(|(_, values)| values.count()).sum::<usize>() <= ASKED_MAX;
+        let asked = |found: &Found| found.values.count() * found.between.len().max(1);
+        let few = |way: &Way| way.iter().map(asked).sum::<usize>() <= ASKED_MAX;
         Ok(Self { lead: Some(lead), asked: ways.map(|(_, way)| way).filter(few).collect(), entries })
     }
 }
@@ -127,10 +155,16 @@ async fn weight(
 }
 
 /// How the indexes know a test; nothing when they don't, or when it would take too many values.
-async fn way(connection: &mut Connection, question: &Question, test: &Test) -> Result<Option<Way>, DbError> {
+async fn way(
+    connection: &mut Connection,
+    question: &Question,
+    test: &Test,
+    outcomes: &[String],
+) -> Result<Option<Way>, DbError> {
     let (indexes, globs): (&[Index], &[Glob]) = match test {
         Test::Deploy(ids) => {
-            return Ok(Some(vec![(DEPLOY, Values::Numbers(ids.iter().map(|id| id.0).collect()))]));
+            let values = Values::Numbers(ids.iter().map(|id| id.0).collect());
+            return Ok(Some(vec![Found { index: DEPLOY, values, between: Vec::new() }]));
         }
         Test::Field(field, globs) => (indexes(*field), globs),
         Test::At(_) | Test::Redacted | Test::Text(_) => return Ok(None),
@@ -138,11 +172,27 @@ async fn way(connection: &mut Connection, question: &Question, test: &Test) -> R
     let mut way = Way::new();
     for index in indexes {
         let Some(values) = values(connection, question, *index, globs).await? else { return Ok(None) };
-        if !values.is_empty() {
-            way.push((*index, Values::Texts(values)));
+        let between = if index.between.is_some() { outcomes.to_vec() } else { Vec::new() };
+        if !values.is_empty() && between.is_empty() == index.between.is_none() {
+            way.push(Found { index: *index, values: Values::Texts(values), between });
         }
     }
     Ok(Some(way))
+}
+
+/// The outcomes that the query means, as far as entries have them; all there are where it doesn't say.
+async fn outcomes<'a>(
+    connection: &mut Connection,
+    question: &Question,
+    tests: impl Iterator<Item = &'a Test>,
+) -> Result<Vec<String>, DbError> {
+    let mut there = store::values(connection, question.guild, OUTCOME, "", VALUES_MAX).await?;
+    for test in tests {
+        if let Test::Field(Field::Outcome, globs) = test {
+            there.retain(|outcome| globs.iter().any(|glob| glob.matches(outcome)));
+        }
+    }
+    Ok(there)
 }
 
 fn indexes(field: Field) -> &'static [Index] {

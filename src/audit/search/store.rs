@@ -7,7 +7,7 @@ use sqlx::query::Query as Statement;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 
 use super::Question;
-use super::index::{Drive, Index, Values, Way};
+use super::index::{Drive, Found, Index, Values, Way};
 use crate::audit::chain::Row;
 use crate::audit::query::{AsOf, Field, Glob, Test};
 use crate::audit::store::{columns, read};
@@ -179,20 +179,20 @@ impl Sql {
 
     /// The numbers of the entries that a way leads to, and that each of the ways `asked` leads to as well.
     fn led(&mut self, guild: GuildId, way: &Way, span: (i64, i64), asked: &[Way], union: &'static str) {
-        for (place, (index, values)) in way.iter().enumerate() {
+        for (place, found) in way.iter().enumerate() {
             if place > 0 {
                 self.push(union);
             }
-            self.push("SELECT seq FROM audit_log AS led INDEXED BY ").push(index.name).push(" WHERE guild_id = ");
-            self.bind(guild.row()).push(" AND ");
-            self.has("led.", *index, values);
+            self.push("SELECT seq FROM audit_log AS led INDEXED BY ").push(found.index.name);
+            self.push(" WHERE guild_id = ").bind(guild.row()).push(" AND ");
+            self.has("led.", found);
             self.push(" AND seq >= ").bind(span.0).push(" AND seq < ").bind(span.1);
             for other in asked {
                 self.push(" AND (");
-                self.any(other, |sql, (index, values)| {
-                    sql.push("EXISTS (SELECT 1 FROM audit_log AS asked INDEXED BY ").push(index.name);
+                self.any(other, |sql, found| {
+                    sql.push("EXISTS (SELECT 1 FROM audit_log AS asked INDEXED BY ").push(found.index.name);
                     sql.push(" WHERE asked.guild_id = ").bind(guild.row()).push(" AND ");
-                    sql.has("asked.", *index, values);
+                    sql.has("asked.", found);
                     sql.push(" AND asked.seq = led.seq)");
                 });
                 self.push(")");
@@ -200,23 +200,25 @@ impl Sql {
         }
     }
 
-    fn has(&mut self, of: &'static str, index: Index, values: &Values) {
-        self.push(of).push(index.column).push(" IS NOT NULL AND ").push(of).push(index.column).push(collation(index));
-        self.push(" IN (");
-        let comma = |sql: &mut Self, place: usize| {
-            if place > 0 {
-                sql.push(", ");
-            }
-        };
+    fn has(&mut self, of: &'static str, Found { index, values, between }: &Found) {
+        self.push(of).push(index.column).push(" IS NOT NULL AND ").push(of).push(index.column).push(collation(*index));
         match values {
-            Values::Texts(texts) => texts.iter().enumerate().for_each(|(place, text)| {
-                comma(self, place);
-                self.bind(text.clone());
-            }),
-            Values::Numbers(numbers) => numbers.iter().enumerate().for_each(|(place, number)| {
-                comma(self, place);
-                self.bind(*number);
-            }),
+            Values::Texts(texts) => self.one_of(texts.iter().cloned()),
+            Values::Numbers(numbers) => self.one_of(numbers.iter().copied()),
+        }
+        if let Some(column) = index.between {
+            self.push(" AND ").push(of).push(column);
+            self.one_of(between.iter().cloned());
+        }
+    }
+
+    fn one_of<V: Into<Value>>(&mut self, values: impl Iterator<Item = V>) {
+        self.push(" IN (");
+        for (place, value) in values.enumerate() {
+            if place > 0 {
+                self.push(", ");
+            }
+            self.bind(value);
         }
         self.push(")");
     }

@@ -13,6 +13,8 @@ pub struct File {
     /// The number in its part's name, `files[0]`.
     pub id: u64,
     pub name: String,
+    /// What it shows, for those who can't see it.
+    pub description: String,
     pub bytes: Vec<u8>,
 }
 
@@ -37,9 +39,17 @@ pub async fn read(content_type: &str, bytes: &[u8]) -> Option<(Vec<u8>, Vec<File
         }
         let id = name.strip_prefix("files[")?.strip_suffix(']')?.parse().ok()?;
         let name = part.file_name()?.to_owned();
-        files.push(File { id, name, bytes: part.bytes().await.ok()?.to_vec() });
+        files.push(File { id, name, description: String::new(), bytes: part.bytes().await.ok()?.to_vec() });
     }
-    Some((payload?, files))
+    let payload = payload?;
+    let message: Value = serde_json::from_slice(&payload).unwrap_or_default();
+    for file in &mut files {
+        let mut attachments = message["attachments"].as_array().into_iter().flatten();
+        let described = attachments.find(|attachment| attachment["id"] == file.id);
+        file.description =
+            described.and_then(|described| described["description"].as_str()).unwrap_or_default().to_owned();
+    }
+    Some((payload, files))
 }
 
 /// What Discord says to files that it doesn't take.

@@ -20,6 +20,7 @@ use slipway::reply::Text;
 use slipway::time::{Clock, Timestamp};
 use support::Stage;
 use support::discord::{ALWAYS, CommandCall, Fault, RouteKind, Scope};
+use support::stage::grant;
 
 fn set(name: &str, value: &str) -> CommandCall {
     CommandCall::new("settings").sub("set").string("name", name).string("value", value)
@@ -569,6 +570,12 @@ async fn settings_are_for_administrators_and_a_time_zone_says_what_a_day_is() {
     let stage = Stage::start().await;
     let refused = stage.bob().hears(set("time_zone", "Europe/Berlin")).await;
     assert!(refused.text().contains("You need the permission `admin`"), "{}", refused.text());
+    // Who administers a part of it isn't asked about the whole.
+    stage.root().grants(grant(stage.bob().id, "admin").string("repo", "acme/*")).await;
+    for call in [set("time_zone", "Europe/Berlin"), CommandCall::new("settings").sub("show")] {
+        let refused = stage.bob().hears(call).await;
+        assert!(refused.text().contains("You need the permission `admin`"), "{}", refused.text());
+    }
     let odd = stage.root().hears(set("time_zone", "Mars/Olympus")).await;
     assert_snapshot!(stage.tidy(&odd), @"
     (only you can see this)
@@ -595,6 +602,11 @@ async fn settings_are_for_administrators_and_a_time_zone_says_what_a_day_is() {
     assert!(found.text().contains("settings.changed"), "{}", found.text());
     let zones = CommandCall::new("settings").sub("set").string("name", "time_zone").typing("value", "europe/ber");
     assert_eq!(stage.discord.autocomplete(&stage.root(), zones).await.choices().await[0].0, "Europe/Berlin");
-    assert_eq!(stage.audited("settings.denied").await, 3);
+    let off = CommandCall::new("settings").sub("set").string("name", "audit_channel").typing("value", "");
+    assert_eq!(stage.discord.autocomplete(&stage.root(), off).await.choices().await[0].0, "none");
+    assert_eq!(stage.audited("settings.denied").await, 5);
+    let changed = stage.audit().await.into_iter().find(|entry| entry.action == "settings.changed").unwrap().detail;
+    let expected = serde_json::json!({ "setting": "time_zone", "before": "UTC", "after": "Pacific/Kiritimati" });
+    assert_eq!(changed, expected);
     stage.finish().await;
 }

@@ -31,6 +31,8 @@ const NARROW: i32 = 5;
 /// The most dates below the bars, and lines behind them.
 const DATES_MAX: usize = 7;
 const LINES_MAX: usize = 5;
+/// The most days that have a bar of their own.
+const DAYS_MAX: usize = 92;
 /// The longest title, in characters.
 const TITLE_MAX: usize = 60;
 
@@ -49,6 +51,21 @@ const FAILED: RGBColor = RGBColor(0xff, 0x9b, 0x8f);
 
 type Panel<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<<BitMapBackend<'static> as plotters::backend::DrawingBackend>::ErrorType>>;
+
+/// Whether so many days are shown by their weeks.
+fn is_weekly(days: &[Day]) -> bool {
+    days.len() > DAYS_MAX
+}
+
+/// What each bar shows: a day, or seven, under the first one's date.
+fn bars(days: &[Day]) -> Vec<Day> {
+    let together = |days: &[Day]| {
+        let first = days.first()?.day;
+        let count = |of: fn(&Day) -> usize| days.iter().map(of).sum();
+        Some(Day { day: first, succeeded: count(|day| day.succeeded), failed: count(|day| day.failed) })
+    };
+    if is_weekly(days) { days.chunks(7).filter_map(together).collect() } else { days.to_vec() }
+}
 
 /// The picture of these numbers; `what` says of what they are.
 pub fn png(figures: &Figures, what: &str) -> Result<Vec<u8>, NoChart> {
@@ -76,17 +93,20 @@ pub fn description(figures: &Figures, what: &str) -> String {
         .map(|day| format!(" The most on one day were {}, on {}.", day.succeeded + day.failed, day.day))
         .unwrap_or_default();
     format!(
-        "Bars of the deploys a day of {what}{span}: {} succeeded and {} failed.{busiest}",
-        figures.succeeded, figures.failed
+        "Bars of the deploys a {} of {what}{span}: {} succeeded and {} failed.{busiest}",
+        if is_weekly(&figures.days) { "week" } else { "day" },
+        figures.succeeded,
+        figures.failed
     )
 }
 
 fn draw(panel: &Panel<'_>, figures: &Figures, what: &str) -> Drawn {
     panel.fill(&PANEL)?;
     panel.draw(&Rectangle::new([(0, 0), (WIDTH - 1, HEIGHT - 1)], ShapeStyle::from(FRAME).stroke_width(2)))?;
-    text(panel, &title(what), (24, 20), 30, TEXT, HPos::Left)?;
+    text(panel, &title(&figures.days, what), (24, 20), 30, TEXT, HPos::Left)?;
     legend(panel, figures)?;
-    let highest = figures.days.iter().map(|day| day.succeeded + day.failed).max().unwrap_or(0);
+    let bars = bars(&figures.days);
+    let highest = bars.iter().map(|bar| bar.succeeded + bar.failed).max().unwrap_or(0);
     let step = step(highest);
     let top = highest.div_ceil(step).max(1) * step;
     let y = |count: usize| BOTTOM - (i64::from(BOTTOM - TOP) * count as i64 / top as i64) as i32;
@@ -94,9 +114,9 @@ fn draw(panel: &Panel<'_>, figures: &Figures, what: &str) -> Drawn {
         panel.draw(&PathElement::new([(LEFT, y(count)), (RIGHT, y(count))], ShapeStyle::from(LINE).stroke_width(2)))?;
         text(panel, &short(count), (LEFT - 12, y(count) - 8), 20, FAINT_TEXT, HPos::Right)?;
     }
-    let days = figures.days.len().max(1) as i64;
-    let edge = |index: usize| LEFT + (i64::from(RIGHT - LEFT) * index as i64 / days) as i32;
-    for (index, Day { succeeded, failed, .. }) in figures.days.iter().enumerate() {
+    let count = bars.len().max(1) as i64;
+    let edge = |index: usize| LEFT + (i64::from(RIGHT - LEFT) * index as i64 / count) as i32;
+    for (index, Day { succeeded, failed, .. }) in bars.iter().enumerate() {
         let (left, right) = (edge(index), edge(index + 1));
         // Bars that are narrow touch each other.
         let gap = if right - left < NARROW { 0 } else { ((right - left) / 5).max((right - left - BAR_MAX) / 2) };
@@ -111,9 +131,9 @@ fn draw(panel: &Panel<'_>, figures: &Figures, what: &str) -> Drawn {
             panel.draw(&bar(*succeeded, succeeded + failed, FAILED))?;
         }
     }
-    for index in dates(figures.days.len()) {
+    for index in dates(bars.len()) {
         let middle = (edge(index) + edge(index + 1)) / 2;
-        text(panel, &date(figures.days[index].day), (middle, BOTTOM + 14), 20, FAINT_TEXT, HPos::Center)?;
+        text(panel, &date(bars[index].day), (middle, BOTTOM + 14), 20, FAINT_TEXT, HPos::Center)?;
     }
     if highest == 0 {
         let (x, y) = ((LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2 - 14);
@@ -139,10 +159,10 @@ fn text(panel: &Panel<'_>, words: &str, at: (i32, i32), size: i32, colour: RGBCo
 }
 
 /// A title in characters that the font has.
-fn title(what: &str) -> String {
+fn title(days: &[Day], what: &str) -> String {
     let shown: String =
         what.chars().map(|c| if matches!(c, ' '..='~' | '\u{a1}'..='\u{ff}') { c } else { '?' }).collect();
-    let title = format!("Deploys a day · {shown}");
+    let title = format!("Deploys a {} · {shown}", if is_weekly(days) { "week" } else { "day" });
     match title.char_indices().nth(TITLE_MAX) {
         Some((end, _)) => format!("{}…", &title[..end]),
         None => title,
@@ -256,6 +276,8 @@ mod tests {
 
     #[test]
     fn lines_and_dates_are_few_and_whole_numbers() {
+        let year = bars(&figures(365, |_| (2, 1)).days);
+        assert_eq!((year.len(), year[0].succeeded, year[52].failed), (53, 14, 1));
         assert_eq!([short(9_000), short(150_000)], ["9000", "150k"]);
         assert_eq!([0, 1, 5, 6, 12, 40, 100, 101].map(step), [1, 1, 1, 2, 5, 10, 20, 50]);
         assert_eq!(dates(3), [2, 1, 0]);

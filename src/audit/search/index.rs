@@ -13,7 +13,9 @@ const ASKED_MAX: usize = 16;
 /// Entries up to which a term counts as rare: they are all looked at in one step.
 const SHORT_MAX: i64 = 2_000;
 /// The newest entries in which is counted how many pass a term.
-const SAMPLE: i64 = 65_536;
+const SAMPLE: i64 = 16_384;
+/// Where one in so many passes the only term that an index knows, a page is full sooner without it.
+const COMMON: i64 = 16;
 
 /// An index of `audit_log`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,9 @@ impl Drive {
         ways.sort_by_key(|(weight, _)| *weight);
         let mut ways = ways.into_iter();
         let Some((weight, lead)) = ways.next() else { return Ok(Self::default()) };
+        if ways.len() == 0 && matches!(weight, Weight::Many(entries) if entries * COMMON >= SAMPLE) {
+            return Ok(Self::default());
+        }
         let entries = match weight {
             Weight::Few(entries) => Some(entries),
             Weight::Many(_) => None,

@@ -239,6 +239,21 @@ async fn a_start_notices_a_tail_that_was_cut_off_and_goes_on_from_what_is_left()
 }
 
 #[tokio::test]
+async fn a_question_that_cannot_be_recorded_is_not_answered() {
+    let stage = Stage::start().await;
+    stage.bob().deploys("acme/web", "main").await.answer().await;
+    stage.database_fails_at("audit_log", "NEW.action IN ('audit.searched', 'audit.shown', 'audit.exported')").await;
+    for call in [audit("search"), audit("show").string("seq", "1"), audit("export")] {
+        let answer = stage.root().hears(call).await;
+        assert!(answer.text().contains("the database failed"), "{}", answer.text());
+        assert!(!answer.text().contains("deploy.denied") && answer.files.is_empty());
+    }
+    stage.database_recovers().await;
+    assert!(stage.root().hears(audit("search")).await.text().contains("deploy.denied"));
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn saved_queries_belong_to_their_guild() {
     let stage = Stage::with(&[("DISCORD_GUILD_ID", "")]).await;
     let other = stage.discord.guild("other");

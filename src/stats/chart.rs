@@ -103,7 +103,13 @@ pub fn description(figures: &Figures, what: &str) -> String {
 fn draw(panel: &Panel<'_>, figures: &Figures, what: &str) -> Drawn {
     panel.fill(&PANEL)?;
     panel.draw(&Rectangle::new([(0, 0), (WIDTH - 1, HEIGHT - 1)], ShapeStyle::from(FRAME).stroke_width(2)))?;
-    text(panel, &title(&figures.days, what), (24, 20), 30, TEXT, HPos::Left)?;
+    let style = ("sans-serif", 30).into_font().into_text_style(panel);
+    let mut title = title(&figures.days, what);
+    while panel.estimate_text_size(&title, &style)?.0 > (WIDTH - 48).unsigned_abs() {
+        title.truncate(title.trim_end_matches('…').char_indices().next_back().map_or(0, |(last, _)| last));
+        title.push('…');
+    }
+    text(panel, &title, (24, 20), 30, TEXT, HPos::Left)?;
     legend(panel, figures)?;
     let bars = bars(&figures.days);
     let highest = bars.iter().map(|bar| bar.succeeded + bar.failed).max().unwrap_or(0);
@@ -264,6 +270,7 @@ mod tests {
                 figures(365, |day| (day * 31 % 90, day % 13)),
                 "\u{202e}@everyone <script> 漢字 and a name of a hundred characters or more than that",
             ),
+            ("wide", figures(7, |_| (1, 1)), &*"W".repeat(60)),
             ("many", figures(7, |_| (123_456, 7)), "x"),
             ("empty", figures(0, |_| (0, 0)), ""),
         ] {

@@ -38,6 +38,12 @@ impl FromStr for Name {
     }
 }
 
+/// What times mean to a guild in a question of `now`.
+pub async fn as_of(pool: &Pool, guild: GuildId, now: Timestamp) -> Result<AsOf, DbError> {
+    let zone = GuildSettings::of(&guild::store::settings(pool, guild).await?).time_zone;
+    Ok(AsOf { now, zone })
+}
+
 /// A query as a guild understands it, with its saved ones, and what its times mean when it is asked at `now`; in no guild there are
 /// none, and days are UTC's.
 pub async fn read(
@@ -48,10 +54,8 @@ pub async fn read(
 ) -> Result<Result<(Query, AsOf), BadQuery>, DbError> {
     let (saved, as_of) = match guild {
         Some(guild) => {
-            let saved: Saved =
-                store::all(pool, guild).await?.into_iter().map(|saved| (saved.name, saved.query)).collect();
-            let zone = GuildSettings::of(&guild::store::settings(pool, guild).await?).time_zone;
-            (saved, AsOf { now, zone })
+            let saved = store::all(pool, guild).await?;
+            (saved.into_iter().map(|saved| (saved.name, saved.query)).collect(), as_of(pool, guild, now).await?)
         }
         None => (Saved::new(), AsOf::utc(now)),
     };

@@ -26,8 +26,6 @@ const STEP_SHORT: Duration = Duration::from_millis(20);
 const STEP_LONG: Duration = Duration::from_millis(100);
 /// Entries that one statement brings at most.
 const ROWS_MAX: usize = 500;
-/// The same where all are meant.
-const PACKED: i64 = 500;
 
 /// What one wants to know of a chain.
 #[derive(Debug, Clone)]
@@ -261,7 +259,8 @@ impl Oldest {
         }
         let mut rows = if self.question.query.terms.is_empty() {
             let mut connection = self.pool.acquire().await?;
-            let rows = super::store::rows_after(&mut connection, self.question.guild, self.passed, PACKED).await?;
+            let rows =
+                super::store::rows_after(&mut connection, self.question.guild, self.passed, ROWS_MAX as i64).await?;
             self.ended = rows.is_empty();
             rows
         } else {

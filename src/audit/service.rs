@@ -84,10 +84,11 @@ impl Audit {
 
     /// The first page of a search, or another one of a new search.
     pub async fn search(&self, caller: &Caller, asked: Asked) -> Result<Answer, Refusal> {
-        let sight = self.sight(caller).await?;
+        self.sight(caller).await?;
         let (query, as_of) = self.read(caller.guild, &asked.line).await?;
         let detail = Searched { query: query.to_string(), from: asked.from.to_string(), again: None };
-        let head = self.record(self.entry(caller, Action::AuditSearched).detail(detail.value())).await?;
+        let entry = self.entry(caller, Action::AuditSearched).detail(detail.value());
+        let (sight, head) = self.record(caller, entry, None).await?;
         // The search itself is no part of its answer.
         let from = if asked.from == From::Newest { From::Before(head.seq) } else { asked.from };
         let page = self.page(caller, &sight, &query, &as_of, from).await?;
@@ -96,7 +97,7 @@ impl Audit {
 
     /// Another page of the search that is recorded as entry `search`, as of then. Only whoever searched turns its pages.
     pub async fn turn(&self, caller: &Caller, search: i64, from: From) -> Result<Answer, Refusal> {
-        let sight = self.sight(caller).await?;
+        self.sight(caller).await?;
         let own = |row: &Row| {
             row.action == Action::AuditSearched.as_str()
                 && row.actor_id.as_deref() == Some(&caller.actor.id.to_string())
@@ -110,10 +111,10 @@ impl Audit {
             ));
         };
         let query: Query = searched.query.parse().map_err(|bad| Refusal::bad_query(&searched.query, bad))?;
-        let (_, AsOf { zone, .. }) = self.read(caller.guild, "").await?;
-        let as_of = AsOf { now: Timestamp::from_millis(at), zone };
+        let as_of = saved::as_of(self.db.pool(), caller.guild, Timestamp::from_millis(at)).await?;
         let detail = Searched { query: searched.query, from: from.to_string(), again: Some(search) };
-        self.record(self.entry(caller, Action::AuditSearched).detail(detail.value())).await?;
+        let entry = self.entry(caller, Action::AuditSearched).detail(detail.value());
+        let (sight, _) = self.record(caller, entry, None).await?;
         let page = self.page(caller, &sight, &query, &as_of, from).await?;
         Ok(Answer { search, query, from, page })
     }
@@ -143,7 +144,7 @@ impl Audit {
             branch: row.branch.clone(),
             ..self.entry(caller, Action::AuditShown)
         };
-        self.record(about.detail(serde_json::json!({ "entry": format!("#{seq}") }))).await?;
+        self.record(caller, about.detail(serde_json::json!({ "entry": format!("#{seq}") })), Some(&row)).await?;
         Ok(row)
     }
 
@@ -155,18 +156,19 @@ impl Audit {
         format: FileFormat,
         bytes_max: usize,
     ) -> Result<Exported, Refusal> {
-        let sight = self.sight(caller).await?;
+        self.sight(caller).await?;
         let (query, as_of) = self.read(caller.guild, line).await?;
         let detail = serde_json::json!({ "query": query.to_string(), "format": format.as_str() });
-        let head = self.record(self.entry(caller, Action::AuditExported).detail(detail)).await?;
+        let entry = self.entry(caller, Action::AuditExported).detail(detail);
+        let (sight, head) = self.record(caller, entry, None).await?;
         let _turn = self.turn_to_look().await;
         let question = question(caller, &sight, &query, &as_of);
         let mut left = search::Oldest::new(self.db.pool(), question, head.seq);
         let begun = Instant::now();
         let (mut entries, mut newest) = (0, None);
-        let too_large = || {
+        let refused = |why: String| {
             Refusal::conflict(
-                format!("That is more than a file of {} MiB holds, even compressed.", bytes_max / 1024 / 1024),
+                why,
                 format!(
                     "Narrow it down with `since:` and `until:`, or ask whoever runs Slipway for `slipway audit export --guild {} --format {} --output FILE`.",
                     caller.guild,
@@ -174,10 +176,12 @@ impl Audit {
                 ),
             )
         };
+        let mib = bytes_max / 1024 / 1024;
+        let too_large = || refused(format!("That is more than a file of {mib} MiB holds, even compressed."));
         let mut lines = Lines::new(format, Bounded::new(bytes_max)).map_err(|_| too_large())?;
         while let Some(rows) = left.next().await? {
             if begun.elapsed() > EXPORT_PATIENCE {
-                return Err(too_large());
+                return Err(refused("It takes longer than a chat waits for.".to_owned()));
             }
             for row in rows.iter().filter(|row| sight.sees(row)) {
                 lines.write(row).map_err(|_| too_large())?;
@@ -258,10 +262,12 @@ impl Audit {
     /// What the caller may see; a refusal when that is nothing.
     async fn sight(&self, caller: &Caller) -> Result<Sight, Refusal> {
         let holdings = self.permissions.holdings(caller, &[permission::Action::Audit]).await?;
-        match Sight::of(holdings) {
-            Some(sight) => Ok(sight),
-            None => Err(self.require_all(caller).await.err().unwrap_or(Refusal::Stopping)),
+        if let Some(sight) = Sight::of(holdings) {
+            return Ok(sight);
         }
+        // It says what is missing and who can grant it.
+        self.require_all(caller).await?;
+        Err(granted_just_now())
     }
 
     async fn require_all(&self, caller: &Caller) -> Result<(), Refusal> {
@@ -278,12 +284,25 @@ impl Audit {
         Entry::new(caller.guild, self.clock.now(), &caller.actor, action, Outcome::Allowed).channel(caller.channel)
     }
 
-    async fn record(&self, entry: Entry) -> Result<Head, DbError> {
+    /// Records an act for who still may do it in the same transaction: what they may see from then on, and the act's own entry. `shown`
+    /// is the entry that they are about to be shown.
+    async fn record(&self, caller: &Caller, entry: Entry, shown: Option<&Row>) -> Result<(Sight, Head), Refusal> {
         let mut tx = self.db.begin().await?;
+        let holdings = self.permissions.holdings_in(&mut tx, caller, permission::Action::Audit).await?;
+        let sight = Sight::of(holdings).filter(|sight| shown.is_none_or(|row| sight.sees(row)));
+        let Some(sight) = sight else {
+            self.permissions.require_in(&mut tx, caller, permission::Action::Audit, Ask::default()).await?;
+            return Err(granted_just_now());
+        };
         let head = super::append(&mut tx, &entry).await?;
         tx.commit().await?;
-        Ok(head)
+        Ok((sight, head))
     }
+}
+
+/// Between two looks at the rules somebody has granted what was missing.
+fn granted_just_now() -> Refusal {
+    Refusal::conflict("Your permissions were changed just now.", "Ask again.")
 }
 
 /// A query as the caller may ask it.

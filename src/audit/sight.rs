@@ -1,31 +1,21 @@
 //! Which entries somebody may see who holds `audit`: of an auditor of one repository, those about it. Pure: knows nothing of SQL.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use super::chain::Row;
 use super::query::{Field, Glob, Term, Test};
 use crate::permission::{Action, Ask, Holdings, Pattern, Scope};
-
-/// Places whose decision is remembered, at most.
-const KNOWN_MAX: usize = 10_000;
 
 /// What somebody may see of a log.
 pub struct Sight {
     holdings: Holdings,
     all: bool,
-    known: Mutex<HashMap<Place, bool>>,
 }
-
-/// What an entry is about: repository, branch, environment.
-type Place = [Option<String>; 3];
 
 impl Sight {
     /// What these holdings, of [`Action::Audit`], let somebody see; nothing when that is no entry at all.
     pub fn of(holdings: Holdings) -> Option<Self> {
         let all = holdings.allow(Action::Audit, Ask::default());
         let some = all || !holdings.permits(Action::Audit).is_empty();
-        some.then(|| Self { holdings, all, known: Mutex::default() })
+        some.then(|| Self { holdings, all })
     }
 
     /// Whether that is every entry.
@@ -39,19 +29,6 @@ impl Sight {
         if self.all {
             return true;
         }
-        let place = [row.repo.clone(), row.branch.clone(), row.environment.clone()];
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = known.get(&place) {
-            return *seen;
-        }
-        let seen = self.decide(row);
-        if known.len() < KNOWN_MAX {
-            known.insert(place, seen);
-        }
-        seen
-    }
-
-    fn decide(&self, row: &Row) -> bool {
         // What a rule is about are patterns.
         let texts = [row.repo.as_deref(), row.branch.as_deref(), row.environment.as_deref()];
         if texts.iter().flatten().any(|text| text.contains(['*', '?', '[', '{', '\\'])) {

@@ -5,6 +5,7 @@ use super::proof::{Broken, Fault, Verifier};
 use super::store;
 use crate::db::{Connection, Db, DbError, Pool};
 use crate::id::GuildId;
+use crate::text::one_line;
 use crate::time::Timestamp;
 
 /// Breaks of one chain that are told; further ones are only counted.
@@ -149,6 +150,7 @@ pub async fn check_ends(db: &Db, now: Timestamp) -> Result<(), DbError> {
         let rows = match store::rows_after(&mut reader, guild, tail.head.seq.saturating_sub(ENDS), ENDS).await {
             Ok(rows) => rows,
             Err(DbError::Corrupt(why)) => {
+                let why = one_line(&why);
                 tracing::error!(guild = %guild, "THE AUDIT LOG IS BROKEN: one of its newest entries can't be read ({why}). `slipway audit verify` tells more");
                 continue;
             }

@@ -260,6 +260,13 @@ impl Permissions {
         Ok(Holdings { rules, caller: caller.clone(), owners: Arc::clone(&self.owners), now: self.clock.now() })
     }
 
+    /// What `caller` holds of `action`, inside the transaction of the act that it guards.
+    pub async fn holdings_in(&self, tx: &mut Tx, caller: &Caller, action: Action) -> Result<Holdings, DbError> {
+        let now = self.clock.now();
+        let rules = store::rules_for(&mut **tx, caller.guild, &caller.actor, action, now).await?;
+        Ok(Holdings { rules, caller: caller.clone(), owners: Arc::clone(&self.owners), now })
+    }
+
     /// Until when `caller` holds `action` over all of `scope`.
     pub async fn held(&self, caller: &Caller, action: Action, scope: &Scope) -> Result<Held, DbError> {
         let rules = self.rules_for(&mut self.db.reader().await?, caller, &caller.actor, action).await?;

@@ -13,6 +13,7 @@ use crate::audit::{self, Action, Head};
 use crate::cli::Exit;
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
+use crate::text::one_line;
 use crate::time::Clock;
 
 /// Write entries as CSV or JSON lines, oldest first.
@@ -94,7 +95,10 @@ pub async fn export(
         Err(error) => return Err(error),
     };
     let entries = if written.entries == 1 { "entry" } else { "entries" };
-    let newest = written.newest.map(|head| format!(", the newest is #{}: {}", head.seq, head.hash)).unwrap_or_default();
+    let newest = written
+        .newest
+        .map(|head| format!(", the newest is #{}: {}", head.seq, one_line(&head.hash)))
+        .unwrap_or_default();
     tell(output.err, &format!("{} {entries}{newest}", written.entries));
     Ok(Exit::Done)
 }

@@ -111,6 +111,8 @@ number! {
     RuleId, "rule number";
     /// An access request's number, counted in its guild and shown as `#12`.
     RequestId, "request number";
+    /// The number of an entry in its guild's audit log, shown as `#12`.
+    EntryId, "entry number";
 }
 
 #[cfg(test)]

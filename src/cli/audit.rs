@@ -91,8 +91,13 @@ pub async fn run(command: Audit, variables: &Variables) -> Result<Exit, Complain
 }
 
 /// Records what the operator is about to do: in the log of the guild that it is about, or else in the process's own.
-async fn record(db: &Db, guild: Option<GuildId>, clock: &Clock, entry: Recorded) -> Result<Head, DbError> {
-    let (action, detail) = entry;
+async fn record(
+    db: &Db,
+    guild: Option<GuildId>,
+    clock: &Clock,
+    action: Action,
+    detail: serde_json::Value,
+) -> Result<Head, DbError> {
     let guild = guild.unwrap_or(GuildId::PROCESS);
     let entry = Entry::new(guild, clock.now(), &operator(), action, Outcome::Allowed).detail(detail);
     let mut tx = db.begin().await?;
@@ -101,24 +106,38 @@ async fn record(db: &Db, guild: Option<GuildId>, clock: &Clock, entry: Recorded)
     Ok(head)
 }
 
-type Recorded = (Action, serde_json::Value);
+/// A question that was read and recorded.
+struct Asked {
+    query: Query,
+    as_of: AsOf,
+    /// The chains that it is asked of, each up to the entry before this one: the question itself is no part of its answer.
+    chains: Vec<(GuildId, i64)>,
+}
 
-/// Reads the query that stands in `terms`, or says what is wrong with it.
-async fn read(
+/// Reads the query that stands in `terms` and records that it is asked, or says what is wrong with it.
+async fn ask(
     db: &Db,
     terms: &[String],
     guild: Option<GuildId>,
     clock: &Clock,
     output: &mut Output<'_>,
-) -> Result<Option<(Query, AsOf)>, DbError> {
+    (action, detail): (Action, impl FnOnce(&Query) -> serde_json::Value),
+) -> Result<Option<Asked>, DbError> {
     let line = terms.join(" ");
-    Ok(match saved::read(db.pool(), guild, &line, clock.now()).await? {
-        Ok(query) => Some(query),
+    let (query, as_of) = match saved::read(db.pool(), guild, &line, clock.now()).await? {
+        Ok(read) => read,
         Err(bad) => {
             tell(output.err, &pointed(&line, &bad));
-            None
+            return Ok(None);
         }
-    })
+    };
+    let chains = match guild {
+        Some(guild) => vec![guild],
+        None => audit::store::guilds(db.pool()).await?,
+    };
+    let head = record(db, guild, clock, action, detail(&query)).await?;
+    let end = |chain| if chain == guild.unwrap_or(GuildId::PROCESS) { head.seq } else { i64::MAX };
+    Ok(Some(Asked { query, as_of, chains: chains.into_iter().map(|chain| (chain, end(chain))).collect() }))
 }
 
 fn pointed(line: &str, bad: &BadQuery) -> String {

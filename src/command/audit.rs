@@ -10,7 +10,7 @@ use crate::audit::saved::Name;
 use crate::audit::search::{Beyond, From};
 use crate::audit::service::{Answer, Asked};
 use crate::audit::{self, card};
-use crate::id::DeployId;
+use crate::id::{DeployId, EntryId};
 use crate::invalid::Invalid;
 use crate::permission::Action;
 use crate::refusal::Refusal;
@@ -177,22 +177,6 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
     ]),
 };
 
-/// The number of an entry.
-#[derive(Debug, Clone, Copy)]
-struct Seq(i64);
-
-impl FromStr for Seq {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        // Written and limited as any number that people see.
-        let number: Result<DeployId, _> = text.parse();
-        number
-            .map(|id| Self(id.0))
-            .map_err(|_| Invalid::new("entry number", "The entry number must be written as in the lists.", "#12"))
-    }
-}
-
 /// A noted head.
 #[derive(Debug, Clone)]
 struct NotedHead(String);
@@ -215,7 +199,7 @@ pub enum Search {
 
 impl Search {
     fn parse(arguments: &Arguments) -> Result<Self, Refusal> {
-        let seq = |name| arguments.optional::<Seq>(name).map(|seq| seq.map(|Seq(seq)| seq));
+        let seq = |name| arguments.optional::<EntryId>(name).map(|seq| seq.map(|EntryId(seq)| seq));
         let from = match (seq("before")?, seq("after")?) {
             (Some(seq), _) => From::Before(seq),
             (None, Some(seq)) => From::After(seq),
@@ -290,7 +274,7 @@ fn shown(answer: &Answer) -> Reply {
 }
 
 #[derive(Debug)]
-pub struct Show(Seq);
+pub struct Show(EntryId);
 
 impl Show {
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {

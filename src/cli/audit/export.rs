@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{AuditError, Output, guild_or_process, read, record, tell};
+use super::{Asked, AuditError, Output, ask, guild_or_process, tell};
 use crate::audit::export::{FileFormat, Lines};
 use crate::audit::search::{Oldest, Question};
-use crate::audit::{self, Action, Head};
+use crate::audit::{Action, Head, Query};
 use crate::cli::Exit;
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
@@ -57,24 +57,15 @@ pub async fn export(
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
     let guild = args.guild.or(guild);
-    let Some((query, as_of)) = read(db, &args.terms, guild, clock, output).await? else { return Ok(Exit::Misuse) };
-    let chains = match guild {
-        Some(guild) => vec![guild],
-        None => audit::store::guilds(db.pool()).await?,
-    };
     let format = FileFormat::from(args.format);
     let to = args.output.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let detail = serde_json::json!({ "query": query.to_string(), "format": format.as_str(), "file": to });
-    let head = record(db, guild, clock, (Action::AuditExported, detail)).await?;
-    // The export itself is no part of the file.
-    let end = |chain| if chain == guild.unwrap_or(GuildId::PROCESS) { head.seq } else { i64::MAX };
-    let mut parts: Vec<Oldest> = chains
-        .into_iter()
-        .map(|chain| {
-            let question = Question { guild: chain, query: query.clone(), as_of: as_of.clone() };
-            Oldest::new(db.pool(), question, end(chain))
-        })
-        .collect();
+    let detail =
+        |query: &Query| serde_json::json!({ "query": query.to_string(), "format": format.as_str(), "file": to });
+    let asked = ask(db, &args.terms, guild, clock, output, (Action::AuditExported, detail)).await?;
+    let Some(Asked { query, as_of, chains }) = asked else { return Ok(Exit::Misuse) };
+    let part =
+        |(guild, end)| Oldest::new(db.pool(), Question { guild, query: query.clone(), as_of: as_of.clone() }, end);
+    let mut parts: Vec<Oldest> = chains.into_iter().map(part).collect();
     let told = match &args.output {
         None => write(&mut parts, format, &mut *output.out).await.map(|(written, _)| written),
         Some(path) => write_file(&mut parts, format, path).await,

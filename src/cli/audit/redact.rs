@@ -2,14 +2,13 @@
 
 use clap::Args;
 
-use super::show::seq;
 use super::{AuditError, Output, guild_or_process, one_guild, tell};
 use crate::audit::redact::{self as erasing, RedactError};
 use crate::cli::Exit;
 use crate::cli::operate::operator;
 use crate::db::Db;
 use crate::deploy::Reason;
-use crate::id::GuildId;
+use crate::id::{EntryId, GuildId};
 use crate::time::Clock;
 
 /// Erase the name, the reason and the detail of one entry, with its salt. The chain still proves everything else, and an entry says
@@ -17,8 +16,8 @@ use crate::time::Clock;
 #[derive(Debug, Clone, Args)]
 pub struct RedactArgs {
     /// The entry's number
-    #[arg(value_name = "SEQ", value_parser = seq)]
-    seq: i64,
+    #[arg(value_name = "SEQ")]
+    seq: EntryId,
     /// Why; kept in the log for ever, so without what is erased
     #[arg(long, value_name = "TEXT")]
     reason: Reason,
@@ -36,7 +35,7 @@ pub async fn redact(
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
     let Some(guild) = one_guild(db, args.guild, guild, output).await? else { return Ok(Exit::Misuse) };
-    let erased = match erasing::redact(db, &operator(), guild, args.seq, args.reason.as_str(), clock.now()).await {
+    let erased = match erasing::redact(db, &operator(), guild, args.seq.0, args.reason.as_str(), clock.now()).await {
         Ok(erased) => erased,
         Err(RedactError::Db(error)) => return Err(error.into()),
         Err(refused) => {
@@ -46,7 +45,7 @@ pub async fn redact(
     };
     writeln!(
         output.out,
-        "Entry #{} is redacted: its name, reason, detail and salt are erased. Entry #{} says so.",
+        "Entry {} is redacted: its name, reason, detail and salt are erased. Entry #{} says so.",
         args.seq, erased.record
     )?;
     if !erased.wiped {

@@ -5,10 +5,10 @@ use std::io::{self, ErrorKind};
 use clap::Args;
 
 use super::table::{Columns, table};
-use super::{AuditError, Format, Output, guild_or_process, read, record, tell};
+use super::{Asked, AuditError, Format, Output, ask, guild_or_process, tell};
 use crate::audit::entry::Searched;
 use crate::audit::search::From;
-use crate::audit::{self, Action, Newest};
+use crate::audit::{Action, Newest, Query};
 use crate::cli::Exit;
 use crate::db::Db;
 use crate::id::GuildId;
@@ -44,16 +44,11 @@ pub async fn search(
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
     let guild = args.guild.or(guild);
-    let Some((query, as_of)) = read(db, &args.terms, guild, clock, output).await? else { return Ok(Exit::Misuse) };
-    let chains = match guild {
-        Some(guild) => vec![guild],
-        None => audit::store::guilds(db.pool()).await?,
-    };
-    let searched = Searched { query: query.to_string(), from: From::Newest.to_string(), again: None };
-    let head = record(db, guild, clock, (Action::AuditSearched, searched.value())).await?;
-    // The search itself is no part of its answer.
-    let from = |chain| if chain == guild.unwrap_or(GuildId::PROCESS) { From::Before(head.seq) } else { From::Newest };
-    let chains = chains.into_iter().map(|chain| (chain, from(chain))).collect();
+    let detail =
+        |query: &Query| Searched { query: query.to_string(), from: From::Newest.to_string(), again: None }.value();
+    let asked = ask(db, &args.terms, guild, clock, output, (Action::AuditSearched, detail)).await?;
+    let Some(Asked { query, as_of, chains }) = asked else { return Ok(Exit::Misuse) };
+    let chains = chains.into_iter().map(|(chain, end)| (chain, From::Before(end))).collect();
     let found = Newest::new(db.pool(), chains, &query, &as_of);
     let printed = match args.format {
         Format::Json => print_json(found, args.limit, output).await,

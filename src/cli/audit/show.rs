@@ -11,29 +11,21 @@ use crate::cli::Exit;
 use crate::console::people::People;
 use crate::console::render::{self, Look};
 use crate::db::Db;
-use crate::id::{DeployId, GuildId};
-use crate::invalid::Invalid;
+use crate::id::{EntryId, GuildId};
 use crate::time::Clock;
 
 /// Show one entry with every column, its salt and hashes included.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
     /// The entry's number
-    #[arg(value_name = "SEQ", value_parser = seq)]
-    seq: i64,
+    #[arg(value_name = "SEQ")]
+    seq: EntryId,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Whose log: a guild's id, or 0 for the process itself [default: DISCORD_GUILD_ID]
     #[arg(long, value_name = "ID", value_parser = guild_or_process)]
     guild: Option<GuildId>,
-}
-
-/// The number of an entry: `12` or `#12`.
-pub fn seq(text: &str) -> Result<i64, Invalid> {
-    // Written and limited as any number that people see.
-    let number: Result<DeployId, _> = text.parse();
-    number.map(|id| id.0).map_err(|_| Invalid::new("entry number", "An entry is its number, as in the lists.", "12"))
 }
 
 /// Prints the entry that `args` name. `guild` is whose log it is unless they say so.
@@ -45,21 +37,21 @@ pub async fn show(
     output: &mut Output<'_>,
 ) -> Result<Exit, AuditError> {
     let Some(guild) = one_guild(db, args.guild, guild, output).await? else { return Ok(Exit::Misuse) };
-    let row = store::entry(&mut *db.reader().await?, guild, args.seq).await?;
+    let row = store::entry(&mut *db.reader().await?, guild, args.seq.0).await?;
     let Some(row) = row else {
         let archived = store::records(&mut *db.reader().await?, guild).await?.archived;
-        let why = match archived.filter(|archived| args.seq <= archived.seq) {
+        let why = match archived.filter(|archived| args.seq.0 <= archived.seq) {
             Some(archived) => format!(
                 "It was archived: the log here begins after #{}, and `slipway audit search action:audit.archived` tells into which file.",
                 archived.seq
             ),
             None => "`slipway audit search` lists those there are.".to_owned(),
         };
-        tell(output.err, &format!("There is no entry #{} in the log of {guild}. {why}", args.seq));
+        tell(output.err, &format!("There is no entry {} in the log of {guild}. {why}", args.seq));
         return Ok(Exit::Failed);
     };
     let detail = serde_json::json!({ "entry": format!("#{}", row.seq) });
-    record(db, Some(guild), clock, (Action::AuditShown, detail)).await?;
+    record(db, Some(guild), clock, Action::AuditShown, detail).await?;
     match args.format {
         Format::Json => {
             serde_json::to_writer_pretty(&mut *output.out, &Columns::from(&row)).map_err(io::Error::from)?;

@@ -13,14 +13,14 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use slipway::actor::{Actor, ActorId};
-use slipway::audit::chain::{Head, Row, link};
+use slipway::audit::chain::{Head, link};
 use slipway::audit::export::{FileFormat, Lines};
 use slipway::audit::search::{Beyond, From, Oldest, page};
 use slipway::audit::{self, Action, AsOf, Entry, Outcome, Query, Question};
 use slipway::db::Db;
 use slipway::id::{ChannelId, DeployId, GuildId, UserId};
 use slipway::time::Timestamp;
-use sqlx::{Connection, Executor, Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Connection, Executor, Row as _};
 use tokio::runtime::Runtime;
 
 const GUILD: GuildId = GuildId::from_row(1);
@@ -101,7 +101,7 @@ async fn measure(path: &Path, entries: i64) {
 
 /// A log in which some repositories, people and outcomes are much more common than others.
 async fn generate(path: &Path, entries: i64) {
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let mut connection = AnyConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
     // Only while it is made.
     connection.execute("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000").await.unwrap();
     let mut random = SmallRng::seed_from_u64(7);
@@ -153,7 +153,7 @@ async fn generate(path: &Path, entries: i64) {
                     .detail(json!({ "rules": [person % 50], "url": "https://app.circleci.com/pipelines/github/acme/web/12345" }));
                 let row = link(&entry, &head, random.random());
                 head = row.head();
-                insert(&mut tx, row).await;
+                audit::store::insert_row(&mut tx, row).await.unwrap();
             }
             if head.seq >= entries {
                 break;
@@ -163,33 +163,6 @@ async fn generate(path: &Path, entries: i64) {
     }
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
     connection.close().await.unwrap();
-}
-
-async fn insert(connection: &mut SqliteConnection, row: Row) {
-    sqlx::query("INSERT INTO audit_log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(row.guild_id)
-        .bind(row.seq)
-        .bind(row.format)
-        .bind(row.at)
-        .bind(row.channel_id)
-        .bind(row.actor_id)
-        .bind(row.actor_name)
-        .bind(row.action)
-        .bind(row.repo)
-        .bind(row.environment)
-        .bind(row.branch)
-        .bind(row.revision)
-        .bind(row.deploy_id)
-        .bind(row.outcome)
-        .bind(row.reason)
-        .bind(row.detail)
-        .bind(row.salt)
-        .bind(row.seal)
-        .bind(row.prev_hash)
-        .bind(row.hash)
-        .execute(connection)
-        .await
-        .unwrap();
 }
 
 /// The first page of each question: the first time it is asked, and the median and worst of the times after that.

@@ -1,7 +1,7 @@
 //! The oldest entries as a file, from which the chain goes on in the database. Nothing is removed before the file is on the disk, was
 //! read back and proves itself.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,7 @@ use super::store;
 use crate::actor::Actor;
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
-use crate::time::Clock;
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp};
 
 /// Entries that are read at a time.
 const ROWS: i64 = 500;
@@ -110,8 +109,7 @@ pub async fn archive(
     let (out, sha256) = lines.finish().map_err(failed)?.finish();
     let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
     file.as_file().sync_all().map_err(failed)?;
-    let kept = file.persist_noclobber(path).map_err(|error| failed(error.error))?;
-    drop(kept);
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
 
     let (first, entries, redacted) = (check.first, check.entries, check.redacted);
@@ -175,12 +173,12 @@ impl Check {
 
 fn read_back(path: &Path, guild: GuildId, records: Records) -> Result<(Check, String), String> {
     let mut check = Check::new(guild, records);
-    let bytes = Sha256File::open(path).map_err(|error| error.to_string())?;
-    let mut rows = read(bytes);
-    for row in &mut rows {
+    for row in open(path).map_err(|error| error.to_string())? {
         check.row(&row.map_err(|error| error.to_string())?).map_err(|broken| broken.to_string())?;
     }
-    Ok((check, rows.into_inner().finish()))
+    let mut bytes = Hashed::new(io::sink());
+    File::open(path).and_then(|mut file| io::copy(&mut file, &mut bytes)).map_err(|error| error.to_string())?;
+    Ok((check, bytes.finish().1))
 }
 
 /// What is wrong with an archive.
@@ -194,30 +192,19 @@ pub enum BadArchive {
     Read(#[from] io::Error),
 }
 
-/// The entries of an archive, or of an export as JSON lines.
-pub struct Rows<R> {
-    lines: R,
+/// The entries of an archive, or of an export as JSON lines, one by one.
+pub struct Rows {
+    lines: BufReader<File>,
     number: u64,
     line: String,
 }
 
-/// Reads the entries of `lines` one by one.
-pub fn read<R: BufRead>(lines: R) -> Rows<R> {
-    Rows { lines, number: 0, line: String::new() }
-}
-
 /// Reads the entries of a file.
-pub fn open(path: &Path) -> io::Result<Rows<BufReader<File>>> {
-    Ok(read(BufReader::new(File::open(path)?)))
+pub fn open(path: &Path) -> io::Result<Rows> {
+    Ok(Rows { lines: BufReader::new(File::open(path)?), number: 0, line: String::new() })
 }
 
-impl<R> Rows<R> {
-    fn into_inner(self) -> R {
-        self.lines
-    }
-}
-
-impl<R: BufRead> Iterator for Rows<R> {
+impl Iterator for Rows {
     type Item = Result<Row, BadArchive>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -257,41 +244,5 @@ impl<W: Write> Write for Hashed<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
-    }
-}
-
-/// Hashes what is read through it.
-struct Sha256File {
-    file: BufReader<File>,
-    hash: Sha256,
-}
-
-impl Sha256File {
-    fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: BufReader::new(fs::File::open(path)?), hash: Sha256::new() })
-    }
-
-    fn finish(self) -> String {
-        hex::encode(self.hash.finalize())
-    }
-}
-
-impl io::Read for Sha256File {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        self.hash.update(&into[..read]);
-        Ok(read)
-    }
-}
-
-impl BufRead for Sha256File {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.file.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        let bytes = &self.file.buffer()[..amount];
-        self.hash.update(bytes);
-        self.file.consume(amount);
     }
 }

@@ -160,10 +160,8 @@ impl Rest {
         deadline: Instant,
     ) -> Result<Posted, RestError> {
         let encoded = segment(token);
-        let route = Route::WebhookOriginalInteractionResponse { application_id: application, token: &encoded };
-        let endpoint = "PATCH /webhooks/{id}/{token}/messages/@original";
-        let call = Call::new(Method::PATCH, route, endpoint, self.interaction(token)).token(token);
-        self.post(call, message_value(body)?, deadline).await
+        let message = message_value(body)?;
+        self.post(self.original(application, token, &encoded), message, deadline).await
     }
 
     /// The same with files, which take the place of those it had.
@@ -176,12 +174,16 @@ impl Rest {
         deadline: Instant,
     ) -> Result<Posted, RestError> {
         let encoded = segment(token);
-        let route = Route::WebhookOriginalInteractionResponse { application_id: application, token: &encoded };
-        let endpoint = "PATCH /webhooks/{id}/{token}/messages/@original";
-        let call = Call::new(Method::PATCH, route, endpoint, self.interaction(token)).token(token);
         let (kind, form) = body::form(message_value(body)?, files).map_err(|_| RestError::Unsendable)?;
-        let answer = self.inner.call(&call.form(kind, form), deadline).await?;
+        let call = self.original(application, token, &encoded).form(kind, form);
+        let answer = self.inner.call(&call, deadline).await?;
         Ok(Posted::read(answer.body.as_deref().unwrap_or_default()))
+    }
+
+    fn original<'a>(&self, application: ApplicationId, token: &'a str, encoded: &'a str) -> Call<'a> {
+        let route = Route::WebhookOriginalInteractionResponse { application_id: application, token: encoded };
+        let endpoint = "PATCH /webhooks/{id}/{token}/messages/@original";
+        Call::new(Method::PATCH, route, endpoint, self.interaction(token)).token(token)
     }
 
     /// A further message to an interaction, within the token's 15 minutes. After a deferral the

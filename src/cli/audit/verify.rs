@@ -1,7 +1,6 @@
 //! `slipway audit verify`: whether a chain holds, and where it breaks.
 
-use std::fs::File;
-use std::io::{self, BufReader, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -143,7 +142,7 @@ fn print_chains_as_json(chains: &[Checked], output: &mut Output<'_>) -> io::Resu
 /// The entries of several files, one file after the other; they end at the first that can't be read.
 struct Archived<'a> {
     left: std::slice::Iter<'a, PathBuf>,
-    open: Option<(&'a PathBuf, Rows<BufReader<File>>)>,
+    open: Option<(&'a PathBuf, Rows)>,
     /// What can't be read, and why.
     bad: Option<String>,
 }

@@ -239,6 +239,24 @@ async fn a_start_notices_a_tail_that_was_cut_off_and_goes_on_from_what_is_left()
 }
 
 #[tokio::test]
+async fn a_permission_that_is_withdrawn_before_the_question_is_recorded_answers_nothing() {
+    let stage = Stage::start().await;
+    stage.bob().deploys("acme/web", "main").await.answer().await;
+    stage.root().grants(grant(stage.alice().id, "audit")).await;
+    // The question passes its first check, which only reads, and waits to be recorded.
+    let mut held = stage.hold_database().await;
+    let asking = stage.alice().runs(audit("search")).await;
+    asking.acknowledged().await;
+    stage.bob().hears(CommandCall::new("whoami")).await;
+    held.write("UPDATE rule SET revoked_at = 1 WHERE action = 'audit'").await;
+    held.give_back().await;
+    let answer = asking.answer_when(|answer| !answer.is_loading()).await;
+    assert!(answer.text().contains("You need the permission `audit`"), "{}", answer.text());
+    assert_eq!(stage.audited("audit.searched").await, 0);
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn a_question_that_cannot_be_recorded_is_not_answered() {
     let stage = Stage::start().await;
     stage.bob().deploys("acme/web", "main").await.answer().await;

@@ -102,10 +102,13 @@ fn lines(text: &Text, look: Look<'_>) -> Vec<String> {
             Piece::Link(url) => (url.clone(), None),
             Piece::Block(block) => (block.clone(), None),
         };
-        // Somebody's own line break stands further in, so that it can't pass for a line of ours.
+        // Somebody's own line break stands further in, so that it can't pass for a line of ours. What a program wrote stands so from its
+        // first line on: below each other what belongs below each other.
         for (index, part) in words.split('\n').enumerate() {
             if index > 0 {
                 lines.push(INDENT.to_owned());
+            } else if let (Piece::Block(_), Some(line)) = (piece, lines.last_mut().filter(|line| line.is_empty())) {
+                line.push_str(INDENT);
             }
             let part = text::one_line(part);
             if let Some(line) = lines.last_mut() {
@@ -192,6 +195,22 @@ mod tests {
           \u{1b}]0;x
           Reason  quiet\u{1b}[2J\u{d}
                     Deploy #2 is succeeded\u{202e}
+        ");
+    }
+
+    #[test]
+    fn what_stands_below_something_in_a_block_does_so_here() {
+        let reply = Reply::new(Tone::Bad, "Not a query").body(
+            Text::default()
+                .piece(Piece::Block("since:7d outcom:x\n         ^^^^^^^^".into()))
+                .line()
+                .plain("There is no such term."),
+        );
+        insta::assert_snapshot!(shown(&reply, false), @"
+        Not a query
+            since:7d outcom:x
+                     ^^^^^^^^
+          There is no such term.
         ");
     }
 

@@ -160,13 +160,13 @@ fn no_such_day(text: &str) -> Option<&'static str> {
     (is_written_as_date && date(text).is_none()).then_some("There is no such day in the calendar.")
 }
 
-/// Reads a point in the future: a time, a date, or a duration from now.
-pub fn point_in_the_future(text: &str, now: Timestamp) -> Result<Timestamp, Invalid> {
+/// Reads a point in the future: a time, a date in `zone`, or a duration from now.
+pub fn point_in_the_future(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Invalid> {
     let invalid = |why| Invalid::new("time", why, "8h");
     let why = "A time is a duration from now (`8h`), a date, or a time as in RFC 3339.";
     let point = duration(text)
         .map(|ahead| now.plus(ahead))
-        .or_else(|_| text.parse())
+        .or_else(|_| point(text, zone))
         .map_err(|_| invalid(no_such_day(text).unwrap_or(why)))?;
     if point <= now {
         return Err(invalid("That time is already over."));
@@ -230,7 +230,10 @@ mod tests {
         let now = Timestamp::from_millis(1_764_000_000_000);
         let why = |text: &str| point_in_the_past(text, now, &TimeZone::UTC).unwrap_err().why;
         assert_eq!(why("2026-02-30"), "There is no such day in the calendar.");
-        assert_eq!(point_in_the_future("2026-13-01", now).unwrap_err().why, "There is no such day in the calendar.");
+        assert_eq!(
+            point_in_the_future("2026-13-01", now, &TimeZone::UTC).unwrap_err().why,
+            "There is no such day in the calendar."
+        );
         for other in ["2026-1-31", "yesterday", "2026/01/31", "2026-01-3é"] {
             assert!(why(other).starts_with("A time is a duration ago"), "{other}");
         }
@@ -253,7 +256,7 @@ mod tests {
         fn no_text_panics(text in ".{0,30}") {
             let now = Timestamp::from_millis(1_764_000_000_000);
             let _ = (duration(&text), text.parse::<Timestamp>(), http_date(&text));
-            let _ = (point_in_the_past(&text, now, &TimeZone::UTC), point_in_the_future(&text, now));
+            let _ = (point_in_the_past(&text, now, &TimeZone::UTC), point_in_the_future(&text, now, &TimeZone::UTC));
         }
 
         #[test]

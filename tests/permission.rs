@@ -185,6 +185,19 @@ async fn a_rule_ends_when_it_says() {
 }
 
 #[tokio::test]
+async fn a_rule_ends_on_a_day_of_the_guilds_time_zone() {
+    let stage = Stage::empty().await;
+    let zone = CommandCall::new("settings").sub("set").string("name", "time_zone");
+    hears(&stage, &stage.root(), zone.string("value", "Pacific/Kiritimati")).await;
+    stage.root().grants(grant(stage.bob().id, "deploy").string("expires", "2101-01-01")).await;
+    let log = stage.audit().await;
+    let granted = log.into_iter().rfind(|entry| entry.action == "permission.granted").unwrap();
+    // Their day begins 14 hours before UTC's.
+    assert_eq!(granted.detail["expires_at"], "2100-12-31T10:00:00.000Z");
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn who_administers_a_part_cannot_grant_beyond_it() {
     let stage = Stage::empty().await;
     let (carol, bob) = (stage.person("carol"), stage.bob());

@@ -1,5 +1,7 @@
 //! `/permission`: the rules.
 
+use jiff::tz::TimeZone;
+
 use super::{Arguments, Command, CommandSpec, Completes, Kind, Leaf, Needs, OptionSpec, Private, Shape};
 use crate::actor::{Actor, Caller};
 use crate::app::App;
@@ -144,7 +146,10 @@ impl Grant {
     }
 
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
-        let expires_at = self.expires.map(|text| end(&text, app.clock.now())).transpose()?;
+        let expires_at = match self.expires {
+            Some(text) => Some(end(&text, app.clock.now(), &app.settings.of(caller.guild).await?.time_zone)?),
+            None => None,
+        };
         let grant = NewRule {
             subject: self.subject,
             effect: self.effect,
@@ -168,8 +173,9 @@ impl Grant {
     }
 }
 
-fn end(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
-    time::point_in_the_future(text, now).map_err(|invalid| Refusal::Invalid {
+/// When a rule ends: a day is meant in the guild's time `zone`.
+fn end(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Refusal> {
+    time::point_in_the_future(text, now, zone).map_err(|invalid| Refusal::Invalid {
         option: "expires".to_owned(),
         given: text.to_owned(),
         invalid,

@@ -309,6 +309,33 @@ mod after_a_stop {
 }
 
 #[tokio::test]
+async fn every_state_that_a_deploy_came_to_is_in_the_log() {
+    let stage = Stage::following().await;
+    let asked = stage.alice().deploys("acme/web", "main").await;
+    card_is(&asked, "running").await;
+    stage.circleci.fault(Route::ReadPipeline, Fault::Html502, usize::MAX);
+    stage.circleci.fault(Route::PipelineWorkflows, Fault::Html502, usize::MAX);
+    card_is(&asked, "unknown").await;
+    stage.circleci.clear_faults();
+    card_is(&asked, "running").await;
+    stage.circleci.fail_pipeline_with_output("acme/web", 1, "Deploy", "no space left on device");
+    let card = asked.answer_when(|card| card.text().contains("Failed: ")).await;
+    stage.discord.press(&stage.alice(), &card, "Rerun failed").await.answer().await;
+    card_is(&asked, "running").await;
+    stage.circleci.finish_pipeline("acme/web", 1, Outcome::Success);
+    card_is(&asked, "succeeded").await;
+
+    let told = stage.told_states(1).await;
+
+    let states = ["triggering", "queued", "running", "unknown", "running", "failed", "running", "succeeded"];
+    assert_eq!(told, states);
+    let unknown = stage.audit().await.into_iter().find(|entry| entry.outcome == "unknown").unwrap();
+    assert_eq!(unknown.detail["was"], "running");
+    assert!(stage.verify().await.holds());
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn a_hundred_at_once_are_all_followed_to_their_end() {
     let stage = Stage::following().await;
     stage.root().grants(stage::grant(stage.discord.guild_id(), "deploy")).await;

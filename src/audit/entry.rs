@@ -20,6 +20,10 @@ vocabulary! {
         DeployDenied = "deploy.denied",
         /// CircleCI took the trigger.
         DeployTriggered = "deploy.triggered",
+        /// CircleCI tells again of a deploy of which nothing was known, and hasn't begun it yet.
+        DeployQueued = "deploy.queued",
+        /// CircleCI began to run a deploy, or tells again that it runs.
+        DeployRunning = "deploy.running",
         /// A deploy came to its end; the outcome is the state it ended in.
         DeployFinished = "deploy.finished",
         /// Somebody asked for a deploy to be canceled; recorded before CircleCI was asked.

@@ -204,7 +204,9 @@ impl Deploys {
                 Answered::Taken | Answered::Waits => Outcome::Allowed,
                 Answered::Nothing | Answered::Refused | Answered::Uncertain => Outcome::Error,
             };
-            let detail = serde_json::json!({ "act": act.what.as_str(), "answered": heard.told });
+            let detail = serde_json::json!({
+                "act": act.what.as_str(), "answered": heard.told, "state": stands.state.as_str(),
+            });
             let action = audit::Action::DeployAnswered;
             audit::append(&mut tx, &self.entry_by(caller, deploy, action, outcome, act.reason.clone(), detail)).await?;
             tx.commit().await?;

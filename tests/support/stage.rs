@@ -1,6 +1,7 @@
 //! The stage: starts the bot on real parts (serenity's gateway, HTTP, SQLite), gives tests people to act as and words to act
 //! with, and fails a test when the bot broke a rule of Discord's or CircleCI's, or did not end well.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -234,6 +235,7 @@ impl Stage {
         if self.bot.is_some() {
             self.stop_bot().await.unwrap();
         }
+        self.assert_that_the_log_tells_every_state().await;
         assert_eq!(self.discord.violations(), Vec::<String>::new(), "{}", self.discord.story());
         assert_eq!(self.circleci.violations(), Vec::<String>::new());
     }
@@ -317,6 +319,31 @@ impl Stage {
     pub async fn states(&self) -> Vec<String> {
         let mut connection = self.another_program().await;
         sqlx::query_scalar("SELECT state FROM deploy ORDER BY number").fetch_all(&mut connection).await.unwrap()
+    }
+
+    /// The states that a deploy of the guild came to, one after the other, as its audit log tells them.
+    pub async fn told_states(&self, deploy: i64) -> Vec<String> {
+        let log = self.audit().await;
+        let mut told: Vec<String> =
+            log.iter().filter(|entry| entry.deploy == Some(deploy)).filter_map(Entry::told_state).collect();
+        told.dedup();
+        told
+    }
+
+    /// However a test went: where a deploy stands is what its last entry says. Deploys that a test put there by itself have none.
+    async fn assert_that_the_log_tells_every_state(&self) {
+        let mut connection = self.another_program().await;
+        let deploys: Vec<(i64, String)> = sqlx::query_as("SELECT number, state FROM deploy WHERE guild_id = $1")
+            .bind(i64::try_from(self.discord.guild_id()).unwrap())
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let told: HashMap<i64, String> =
+            self.audit().await.iter().filter_map(|entry| Some((entry.deploy?, entry.told_state()?))).collect();
+        for (deploy, state) in deploys {
+            let told = told.get(&deploy);
+            assert!(told.is_none_or(|told| *told == state), "deploy #{deploy} is {state}, and the log tells {told:?}");
+        }
     }
 
     /// How many audit entries of the guild are about `action`.
@@ -404,6 +431,21 @@ pub struct Entry {
     pub deploy: Option<i64>,
     pub reason: Option<String>,
     pub detail: Value,
+}
+
+impl Entry {
+    /// The state in which it says that its deploy is from then on, as `docs/audit.md` has it; none where it says nothing of that.
+    fn told_state(&self) -> Option<String> {
+        let state = match self.action.as_str() {
+            "deploy.requested" => "triggering",
+            "deploy.triggered" | "deploy.queued" => "queued",
+            "deploy.running" => "running",
+            "deploy.finished" => &self.outcome,
+            "deploy.rerun" | "deploy.answered" => self.detail["state"].as_str()?,
+            _ => return None,
+        };
+        Some(state.to_owned())
+    }
 }
 
 impl Person<'_> {

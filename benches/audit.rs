@@ -1,6 +1,6 @@
 //! How the audit log answers, proves itself, is exported and grows, by the number of its entries: `docs/benchmarks.md`.
 //!
-//! `cargo bench --bench audit -- --entries 10000,1000000` (these unless said; 10000000 takes about ten minutes and 8 GB of disk, in
+//! `cargo bench --bench audit -- --entries 10000,1000000` (these unless said; 10000000 takes about half an hour and 7 GB of disk, in
 //! `--folder`, or the system's for temporary files).
 #![allow(clippy::unwrap_used, reason = "a benchmark that unwraps in vain has nothing to tell")]
 

@@ -40,6 +40,26 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// A JSON document that says the same, and in which nothing stands that a terminal would obey: such characters are in texts alone,
+/// where `\u…` means them.
+pub fn json(document: &str) -> Cow<'_, str> {
+    let is_unsafe = |c| c != '\n' && is_unsafe(c);
+    if !document.contains(is_unsafe) {
+        return Cow::Borrowed(document);
+    }
+    let mut harmless = String::with_capacity(document.len() + 16);
+    for c in document.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(harmless, "\\u{unit:04x}").expect("writing to a string cannot fail");
+            }
+        } else {
+            harmless.push(c);
+        }
+    }
+    Cow::Owned(harmless)
+}
+
 /// Control characters, and those that reorder, hide or join the text around them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -120,6 +140,15 @@ mod tests {
     #[test]
     fn a_terminal_gets_no_escape_sequences() {
         assert_eq!(one_line("a\u{1b}[31m\nb\u{202e}c"), "a\\u{1b}[31m\\nb\\u{202e}c");
+    }
+
+    #[test]
+    fn json_says_the_same_in_a_terminal_and_commands_nothing() {
+        let told = serde_json::json!({ "a\u{7f}": "\u{9b}2J \u{202e}é\u{e0001}\n\u{1b}" });
+        let document = format!("{told:#}");
+        let harmless = json(&document);
+        assert_eq!(harmless, "{\n  \"a\\u007f\": \"\\u009b2J \\u202eé\\udb40\\udc01\\n\\u001b\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&harmless).unwrap(), told);
     }
 
     #[test]

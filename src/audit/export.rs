@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::chain::Row;
+use crate::text;
 
 /// What a cell must not begin with, because a spreadsheet would run it or read it as something else
 /// (<https://owasp.org/www-community/attacks/CSV_Injection>); and the sign that is put before such a cell, so that taking one off is
@@ -194,7 +195,8 @@ impl<W: Write> Lines<W> {
                 Ok(csv.write_record(cells.iter().map(|cell| cell.as_bytes()))?)
             }
             Lines::Jsonl(out) => {
-                serde_json::to_writer(&mut *out, &Line::from(row)).map_err(io::Error::from)?;
+                let line = serde_json::to_string(&Line::from(row)).map_err(io::Error::from)?;
+                out.write_all(text::json(&line).as_bytes())?;
                 out.write_all(b"\n")
             }
         }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod export;
+mod harmless;
 mod redact;
 pub mod search;
 mod show;
@@ -11,6 +12,8 @@ pub mod verify;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 
 use clap::{Subcommand, ValueEnum};
+
+use harmless::Harmless;
 
 use super::operate::operator;
 use super::{Base, Complaint, Exit, Variables, open_existing, tell_wrong};
@@ -69,8 +72,12 @@ pub struct Output<'a> {
 pub async fn run(command: Audit, variables: &Variables) -> Result<Exit, Complaint> {
     let base = Base::read(variables).map_err(|wrong| tell_wrong(&wrong))?;
     let db = open_existing(&base).await?;
-    let width = io::stdout().is_terminal().then(|| comfy_table::Table::new().width()).flatten();
-    let (mut out, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr().lock());
+    let (stdout, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr().lock());
+    let (mut out, width): (Box<dyn Write>, _) = if io::stdout().is_terminal() {
+        (Box::new(Harmless::new(stdout)), comfy_table::Table::new().width())
+    } else {
+        (Box::new(stdout), None)
+    };
     let mut output = Output { out: &mut out, err: &mut err, width };
     let clock = Clock::system();
     let ran = match command {

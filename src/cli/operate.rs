@@ -23,6 +23,7 @@ use crate::id::GuildId;
 use crate::permission::{Rule, Subject};
 use crate::refusal::Refusal;
 use crate::reply::{Button, Form, Reply, Tone};
+use crate::text;
 use crate::time::Clock;
 use crate::words;
 
@@ -69,7 +70,7 @@ pub async fn run(name: &str, args: Args, variables: &Variables) -> Result<Exit, 
     let caller = Caller { guild, channel: None, actor: operator() };
     let exit = if args.format == Format::Json && path.last().is_some_and(|word| word == "list") {
         let listed = list(&app, &caller, name, &arguments).await.map_err(|refusal| Complaint(refusal.why()))?;
-        print(&format!("{listed:#}\n"))?;
+        print(&in_json(&listed))?;
         Exit::Done
     } else {
         carry_out(&app, Request { interaction: None, path, arguments, caller }, args.format, &people).await?
@@ -120,7 +121,7 @@ async fn carry_out(app: &App, mut request: Request, format: Format, people: &Peo
         };
         let went_wrong = reply.tone == Tone::Bad;
         let text = match format {
-            Format::Json => format!("{:#}\n", as_json(&reply, people, &app.clock)),
+            Format::Json => in_json(&as_json(&reply, people, &app.clock)),
             Format::Table => as_text(&without_pages(&reply), people, &app.clock),
         };
         let text = text + &files::save_all(Path::new("."), &reply.files);
@@ -182,6 +183,11 @@ fn as_json(reply: &Reply, people: &People, clock: &Clock) -> serde_json::Value {
     let text = as_text(&Reply { buttons: Vec::new(), ..reply.clone() }, people, clock);
     let lines: Vec<&str> = text.lines().skip(1).map(str::trim_start).collect();
     serde_json::json!({ "done": reply.tone != Tone::Bad, "title": reply.title, "text": lines.join("\n") })
+}
+
+/// JSON for programs.
+pub(super) fn in_json(value: &serde_json::Value) -> String {
+    format!("{}\n", text::json(&format!("{value:#}")))
 }
 
 /// Everything that the command lists, as an array.

@@ -1,12 +1,12 @@
 //! `slipway stats`: the numbers of `/stats`, for every guild or one.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::audit::Format;
-use super::operate::{as_text, open, operator};
+use super::operate::{as_text, in_json, open, operator};
 use super::{Complaint, Exit, print, tell_wrong};
 use crate::actor::Caller;
 use crate::app::App;
@@ -90,10 +90,7 @@ async fn show(app: &App, args: &StatsArgs, guild: Option<GuildId>) -> Result<Exi
             print(if text.is_empty() { "There are no deploys.\n" } else { &text })?;
         }
         Format::Json => {
-            let objects: Vec<serde_json::Value> =
-                told.iter().map(|(guild, measured)| object(*guild, measured)).collect();
-            let json = serde_json::to_string_pretty(&objects).map_err(io::Error::from)?;
-            print(&format!("{json}\n"))?;
+            print(&in_json(&told.iter().map(|(guild, measured)| object(*guild, measured)).collect()))?;
         }
     }
     Ok(Exit::Done)

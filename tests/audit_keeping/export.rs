@@ -82,6 +82,47 @@ async fn a_disk_that_is_full_leaves_nothing_half_written_behind() {
     assert_eq!(std::fs::read_to_string(log.path("log.csv")).unwrap(), "the one of yesterday");
 }
 
+/// Whoever can write to the database can put what a terminal obeys into any column.
+#[tokio::test]
+async fn nothing_of_a_changed_log_reaches_a_terminal_as_it_is() {
+    let columns = [
+        "actor_id",
+        "actor_name",
+        "action",
+        "repo",
+        "environment",
+        "branch",
+        "revision",
+        "outcome",
+        "reason",
+        "detail",
+    ];
+    for column in columns.into_iter().chain(["salt", "seal", "prev_hash", "hash"]) {
+        let log = Log::of(3).await;
+        log.tamper("DROP TRIGGER audit_log_is_never_changed").await;
+        let evil =
+            format!("UPDATE audit_log SET {column} = char(27) || '[2J' || char(8238) || 'evil' || char(10) || '#'");
+        sqlx::query(sqlx::AssertSqlSafe(evil)).execute(log.db.pool()).await.unwrap();
+        for asked in [
+            &["search"][..],
+            &["search", "--format", "json"],
+            &["show", "3"],
+            &["verify"],
+            &["verify", "--format", "json"],
+            &["export", "--format", "csv", "--output", "log.csv"],
+            &["redact", "2", "--reason", "evil"],
+            &["archive", "--before", "2025-12-03", "archive.jsonl"],
+        ] {
+            let said = log.audit(asked);
+            let text = format!("{}{}", said.out, said.err);
+            assert!(
+                !text.contains(['\u{1b}', '\u{202e}']) && !text.contains("panicked"),
+                "{column}, {asked:?}: {said:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_entry_is_shown_with_every_column() {
     let log = Log::of(2).await;

@@ -12,6 +12,7 @@ use crate::audit::{Action, Newest, Query};
 use crate::cli::Exit;
 use crate::db::Db;
 use crate::id::GuildId;
+use crate::text;
 use crate::time::Clock;
 
 /// Rows of one table: a longer answer is several tables, so that it needs no more memory.
@@ -96,7 +97,8 @@ async fn print_json(mut found: Newest, limit: Option<u64>, output: &mut Output<'
     {
         output.out.write_all(if printed == 0 { b"\n" } else { b",\n" })?;
         printed += 1;
-        serde_json::to_writer(&mut *output.out, &Columns::from(&row)).map_err(io::Error::from)?;
+        let object = serde_json::to_string(&Columns::from(&row)).map_err(io::Error::from)?;
+        output.out.write_all(text::json(&object).as_bytes())?;
     }
     output.out.write_all(if printed == 0 { b"]\n" } else { b"\n]\n" })?;
     Ok(output.out.flush()?)

@@ -12,6 +12,7 @@ use crate::console::people::People;
 use crate::console::render::{self, Look};
 use crate::db::Db;
 use crate::id::{EntryId, GuildId};
+use crate::text;
 use crate::time::Clock;
 
 /// Show one entry with every column, its salt and hashes included.
@@ -54,8 +55,8 @@ pub async fn show(
     record(db, Some(guild), clock, Action::AuditShown, detail).await?;
     match args.format {
         Format::Json => {
-            serde_json::to_writer_pretty(&mut *output.out, &Columns::from(&row)).map_err(io::Error::from)?;
-            writeln!(output.out)?;
+            let object = serde_json::to_string_pretty(&Columns::from(&row)).map_err(io::Error::from)?;
+            writeln!(output.out, "{}", text::json(&object))?;
         }
         Format::Table => {
             let people = People::new(guild, Vec::new());

@@ -11,7 +11,7 @@ use crate::audit::{self, Checked, Row, card};
 use crate::cli::Exit;
 use crate::db::Db;
 use crate::id::GuildId;
-use crate::text::one_line;
+use crate::text::{self, one_line};
 
 /// Prove that the audit log was not changed.
 #[derive(Debug, Clone, Args)]
@@ -135,7 +135,7 @@ fn print_chains_as_json(chains: &[Checked], output: &mut Output<'_>) -> io::Resu
             })
         })
         .collect();
-    writeln!(output.out, "{}", serde_json::Value::from(chains))?;
+    writeln!(output.out, "{}", text::json(&serde_json::Value::from(chains).to_string()))?;
     output.out.flush()
 }
 

@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "access/card.rs",
     "access/request.rs",
     "actor.rs",
+    "audit/block.rs",
     "audit/card.rs",
     "audit/chain.rs",
     "audit/entry.rs",

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::block;
 use super::chain::{Head, Row};
 use super::entry::{Action, Entry, Outcome};
 use super::export::{FileFormat, Lines, read_line};
@@ -141,6 +142,7 @@ async fn remove(db: &Db, guild: GuildId, last: i64) -> Result<(), DbError> {
     loop {
         let mut tx = db.begin().await?;
         let removed = store::remove_oldest(&mut tx, guild, last, REMOVED).await?;
+        block::store::archived(&mut tx, guild, last + 1).await?;
         tx.commit().await?;
         if removed == 0 {
             return Ok(());

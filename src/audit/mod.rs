@@ -5,6 +5,7 @@
 //! without the other. `docs/audit.md` specifies the bytes, the columns and the query language.
 
 pub mod archive;
+mod block;
 pub mod card;
 pub mod chain;
 pub mod delivery;

@@ -57,6 +57,8 @@ pub enum Fault {
     NotTheNewest(Option<Head>),
     /// It is the last one that was archived, and its hash is not the one that is recorded.
     NotTheArchived,
+    /// What this table notes of its block would make searches pass it by.
+    Hidden(&'static str),
     /// The entry itself records that the newest entries were found to be others than those that had been noted.
     Recorded,
 }
@@ -111,6 +113,9 @@ impl fmt::Display for Broken {
                 write!(f, "entry {seq} is the newest, and the row of audit_head that says so is gone")
             }
             Fault::NotTheArchived => write!(f, "entry {seq} is not the one that was archived under that number"),
+            Fault::Hidden(table) => {
+                write!(f, "entry {seq} is hidden from searches: what {table} notes of its block was changed or removed")
+            }
             Fault::Recorded => {
                 write!(
                     f,

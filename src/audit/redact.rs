@@ -1,6 +1,7 @@
 //! Erasing what people wrote in one entry, so that the chain still proves everything else: a pasted secret, a name that must be
 //! forgotten. That it was erased is an entry of its own, in the same transaction.
 
+use super::block::{self, BLOCK};
 use super::chain::Row;
 use super::entry::{Action, Entry, Outcome, Redacted};
 use super::store;
@@ -74,6 +75,7 @@ pub async fn redact(
         Entry::new(guild, now, operator, Action::AuditRedacted, Outcome::Allowed).reason(Some(reason)).detail(detail);
     let head = super::append(&mut tx, &entry).await?;
     store::erase(&mut tx, guild, seq).await?;
+    block::store::note_again(&mut tx, guild, seq / BLOCK).await?;
     tx.commit().await?;
     let alike = alike.into_iter().filter(|other| *other != seq).collect();
     Ok(Erased { record: head.seq, alike, wiped: db.flush_log().await? })

@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use self::index::Drive;
+use super::block::{self, BLOCK};
 use super::chain::Row;
 use super::query::{AsOf, Query};
 use crate::db::{Connection, DbError, Pool};
@@ -152,8 +153,29 @@ impl<'a> Search<'a> {
         Ok(Self { question, upwards, drive, ranges, step, last: None })
     }
 
+    /// Passes by the blocks that are noted to have no entry that is meant.
+    async fn narrow(&mut self, connection: &mut Connection) -> Result<(), DbError> {
+        let meetings = std::mem::take(&mut self.drive.meetings);
+        let ends = self.ranges.iter().map(|range| range.0).min().zip(self.ranges.iter().map(|range| range.1 - 1).max());
+        let Some((first, last)) = ends.filter(|_| !meetings.is_empty()) else { return Ok(()) };
+        let blocks = (first / BLOCK, last / BLOCK);
+        let passed_by = block::store::without(connection, self.question.guild, blocks, &meetings).await?;
+        let mut ranges: Vec<(i64, i64)> = self.ranges.drain(..).collect();
+        ranges.sort_unstable();
+        ranges = block::without(&ranges, |block| passed_by.contains(&block));
+        if !self.upwards {
+            ranges.reverse();
+        }
+        self.ranges = ranges.into();
+        Ok(())
+    }
+
     /// Looks through the next few numbers; what is meant there, in the order of the search. Nothing when none is left.
     async fn step(&mut self, connection: &mut Connection, wanted: usize) -> Result<Option<Vec<Row>>, DbError> {
+        // What is found at once needs no notes.
+        if self.last.is_some() {
+            self.narrow(connection).await?;
+        }
         let Some((first, end)) = self.ranges.pop_front() else { return Ok(None) };
         let window = if self.upwards {
             (first, end.min(first.saturating_add(self.step)))

@@ -3,10 +3,11 @@
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, FromRow, Row as _};
 
+use super::block::BLOCK;
 use super::chain::{self, Head, Row, SALT_BYTES};
-use super::delivery;
 use super::entry::{self, Archived, Entry, Redacted};
 use super::proof::Records;
+use super::{block, delivery};
 use crate::db::{Connection, DbError, Tx};
 use crate::id::GuildId;
 use crate::time::Timestamp;
@@ -103,6 +104,7 @@ pub async fn record_break(tx: &mut Tx, tail: Tail, guild: GuildId, at: Timestamp
         "THE AUDIT LOG IS BROKEN: {} `slipway audit verify` tells more; what follows is appended to what is left",
         broken.reason.as_deref().unwrap_or_default()
     );
+    block::store::cut_off(tx, guild, tail.head.seq).await?;
     // What was cut off may have been shown in the audit channel; what is written in its place is shown there, too.
     delivery::store::cut_off(tx, guild, tail.head.seq).await?;
     insert(tx, tail.head, &broken).await
@@ -117,6 +119,7 @@ async fn insert(tx: &mut Tx, newest: Head, entry: &Entry) -> Result<Head, DbErro
 
 /// Writes a row that was linked already. Whoever acts appends; a benchmark makes its log so.
 pub async fn insert_row(connection: &mut Connection, row: Row) -> Result<(), DbError> {
+    let (guild, seq) = (GuildId::from_row(row.guild_id), row.seq);
     sqlx::query(
         "INSERT INTO audit_log
              (guild_id, seq, format, at, channel_id, actor_id, actor_name, action, repo, environment, branch, revision,
@@ -143,8 +146,11 @@ pub async fn insert_row(connection: &mut Connection, row: Row) -> Result<(), DbE
     .bind(row.seal)
     .bind(row.prev_hash)
     .bind(row.hash)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if (seq + 1) % BLOCK == 0 {
+        block::store::note(connection, guild, seq / BLOCK).await?;
+    }
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Checks a whole chain as the database has it now, in constant memory. Knows no SQL, and nothing of how the answer is shown.
 
+use super::block::{self, Notes};
 use super::chain::{Head, Row};
 use super::proof::{Broken, Fault, Verifier};
 use super::store;
@@ -55,6 +56,8 @@ struct Check<'a> {
     verifier: Verifier,
     noted: &'a [String],
     checked: Checked,
+    /// The table and the block of which was told last that searches pass it by.
+    hidden: Option<(&'static str, i64)>,
 }
 
 impl Check<'_> {
@@ -65,6 +68,15 @@ impl Check<'_> {
             self.checked.tell(broken);
         }
         self.look_for(&row.head());
+    }
+
+    /// Whether searches find it. Of a block that is told once.
+    fn search(&mut self, row: &Row, notes: &Notes, newest: i64) {
+        let hidden = notes.hide(row, newest);
+        if let Some((table, _)) = hidden.filter(|_| hidden != self.hidden) {
+            self.checked.tell(Broken { guild: self.checked.guild, seq: row.seq, fault: Fault::Hidden(table) });
+        }
+        self.hidden = hidden.or(self.hidden);
     }
 
     fn look_for(&mut self, head: &Head) {
@@ -92,6 +104,7 @@ pub async fn verify_after(
     let tail = store::tail(&mut tx, guild).await?;
     let mut check = Check {
         noted,
+        hidden: None,
         checked: Checked {
             guild,
             entries: 0,
@@ -120,10 +133,21 @@ pub async fn verify_after(
             }
             Err(error) => return Err(error),
         };
-        let Some(last) = read.last().map(|row| row.seq) else { break };
+        let Some((first, last)) = read.first().zip(read.last()).map(|(first, last)| (first.seq, last.seq)) else {
+            break;
+        };
+        let notes = block::store::notes(&mut tx, guild, first, last).await?;
         // The next ones are read while these are checked.
-        let check_these = async { read.iter().for_each(|row| check.row(row)) };
+        let check_these = async {
+            for row in &read {
+                check.row(row);
+                check.search(row, &notes, tail.head.seq);
+            }
+        };
         (rows, ()) = tokio::join!(store::rows_after(&mut tx, guild, last, ROWS), check_these);
+    }
+    if block::store::is_ahead(&mut tx, guild, tail.head.seq).await? {
+        check.checked.tell(Broken { guild, seq: tail.head.seq, fault: Fault::Hidden("audit_span") });
     }
     let Check { verifier, mut checked, .. } = check;
     checked.head = verifier.head();

@@ -3,6 +3,7 @@
 
 use super::Question;
 use super::store;
+use crate::audit::block::{Facet, Pair, Value};
 use crate::audit::query::{Field, Glob, Test};
 use crate::db::{Connection, DbError};
 
@@ -10,6 +11,8 @@ use crate::db::{Connection, DbError};
 const VALUES_MAX: usize = 500;
 /// The most values that an index is asked about for each entry that another one leads to.
 const ASKED_MAX: usize = 16;
+/// The most pairs of values that are looked for in the note of each block.
+const PAIRS_MAX: usize = 256;
 /// Entries up to which a term counts as rare: they are all looked at in one step.
 const SHORT_MAX: i64 = 2_000;
 /// The newest entries in which is counted how many pass a term.
@@ -89,6 +92,8 @@ pub struct Drive {
     pub lead: Option<Way>,
     /// What is asked about each of them beside that.
     pub asked: Vec<Way>,
+    /// Of each of these, one pair of values at least stands together in an entry that is meant.
+    pub meetings: Vec<Vec<Pair>>,
     entries: Option<i64>,
 }
 
@@ -118,6 +123,7 @@ impl Drive {
             }
         }
         ways.sort_by_key(|(weight, _)| *weight);
+        let meetings = meetings(ways.iter().map(|(_, way)| way));
         let mut ways = ways.into_iter();
         let Some((weight, lead)) = ways.next() else { return Ok(Self::default()) };
         if ways.len() == 0 && matches!(weight, Weight::Many(entries) if entries * COMMON >= SAMPLE) {
@@ -129,8 +135,35 @@ impl Drive {
         };
         let asked = |found: &Found| found.values.count() * found.between.len().max(1);
         let few = |way: &Way| way.iter().map(asked).sum::<usize>() <= ASKED_MAX;
-        Ok(Self { lead: Some(lead), asked: ways.map(|(_, way)| way).filter(few).collect(), entries })
+        Ok(Self { lead: Some(lead), asked: ways.map(|(_, way)| way).filter(few).collect(), meetings, entries })
     }
+}
+
+/// The pairs of values of each two ways, where they are of different columns and aren't too many.
+fn meetings<'a>(ways: impl Iterator<Item = &'a Way>) -> Vec<Vec<Pair>> {
+    let ways: Vec<Vec<(Facet, Value)>> = ways.filter_map(values_of).collect();
+    let mut meetings = Vec::new();
+    for (place, one) in ways.iter().enumerate() {
+        for other in &ways[..place] {
+            let is_apart = one.iter().all(|(facet, _)| other.iter().all(|(another, _)| facet != another));
+            if is_apart && one.len() * other.len() <= PAIRS_MAX {
+                let pairs = one.iter().flat_map(|(_, one)| other.iter().map(|(_, other)| Pair::new(*one, *other)));
+                meetings.push(pairs.collect());
+            }
+        }
+    }
+    meetings
+}
+
+/// The values of a way; nothing where blocks have no note of them.
+fn values_of(way: &Way) -> Option<Vec<(Facet, Value)>> {
+    let mut values = Vec::new();
+    for found in way {
+        let facet = Facet::of(found.index.column)?;
+        let Values::Texts(texts) = &found.values else { return None };
+        values.extend(texts.iter().map(|text| (facet, Value::new(facet, text))));
+    }
+    Some(values)
 }
 
 /// How many entries pass a term. In this order: fewer come first.

@@ -12,6 +12,8 @@ mod following;
 mod jobs;
 #[path = "circleci_client/looking.rs"]
 mod looking;
+#[path = "support/nobody.rs"]
+mod nobody;
 #[path = "circleci_client/output.rs"]
 mod output;
 #[path = "circleci_client/pipelines.rs"]

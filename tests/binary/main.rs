@@ -2,6 +2,8 @@
 //! CircleCI.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps in vain fails, as it should")]
 
+#[path = "../support/nobody.rs"]
+mod nobody;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/mod.rs"]

@@ -1,10 +1,10 @@
 //! Starting: with everything in order, with settings that are wrong, and with a Discord that does not want the bot.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use slipway::db::Db;
 
+use crate::nobody::Nobody;
 use crate::process::Signal;
 use crate::support::discord::CommandCall;
 use crate::{changed, ready, slipway, slipway_with, stage, stage_with};
@@ -183,9 +183,8 @@ async fn a_token_that_discord_refuses_is_said_to_be_wrong_and_not_tried_again() 
 #[tokio::test]
 async fn a_discord_that_cannot_be_reached_is_tried_again_until_it_is_there_or_the_bot_is_stopped() {
     let stage = stage().await;
-    // A port on which nobody listens.
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let variables = changed(&stage, "DISCORD_API_URL", Some(&format!("http://{nowhere}")));
+    let nobody = Nobody::new();
+    let variables = changed(&stage, "DISCORD_API_URL", Some(&nobody.url()));
     let bot = slipway_with(&stage, &["run"], variables);
     bot.says_times("Discord's gateway can't be found yet", 2).await;
     bot.signal(Signal::Term);

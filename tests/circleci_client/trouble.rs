@@ -7,6 +7,7 @@ use slipway::circleci::{Hold, Order, Patience, RunId, TriggerError};
 use slipway::time::Clock;
 
 use crate::circleci::{FakeCircleCi, Fault, RetryAfter, Route};
+use crate::nobody::Nobody;
 use crate::{Scripted, access, client, hasty, job, pipeline, project, told, unread, whole_build, with};
 
 /// Both generations, and the route of their triggers.
@@ -59,11 +60,8 @@ async fn the_texts_of_lost_orders() {
 
 #[tokio::test]
 async fn an_order_that_reaches_nobody_was_not_sent() {
-    // A port that was free a moment ago.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let circleci = with(access(&url, "user-token"), hasty());
+    let nobody = Nobody::new();
+    let circleci = with(access(&nobody.url(), "user-token"), hasty());
     for (_, order) in both() {
         let error = circleci.trigger(&order).await.unwrap_err();
         insta::allow_duplicates! { insta::assert_snapshot!(told(&error), @"not sent: CircleCI could not be reached (Connection refused). Try again in a minute; if it goes on, see https://status.circleci.com, or let the bot's operator check its network and CIRCLECI_URL. Nothing was started."); }

@@ -1,6 +1,7 @@
 //! Triggers that CircleCI did not take, or may have taken.
 
 use super::*;
+use crate::nobody::Nobody;
 
 #[tokio::test]
 async fn a_rate_limit_is_waited_for() {
@@ -40,10 +41,8 @@ async fn what_was_not_sent_is_canceled() {
 
 #[tokio::test]
 async fn a_circleci_that_cannot_be_reached_cancels() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nowhere = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let stage = Stage::with(&[("CIRCLECI_URL", &nowhere)]).await;
+    let nobody = Nobody::new();
+    let stage = Stage::with(&[("CIRCLECI_URL", &nobody.url())]).await;
     stage.root().adds_repo("acme/web").await;
 
     let deploy = stage.root().deploys("acme/web", "main").await;

@@ -1,6 +1,8 @@
 //! `/deploy`, from Discord to CircleCI and back.
 #![allow(clippy::unwrap_used)] // A test that unwraps in vain fails, as it should.
 
+#[path = "../support/nobody.rs"]
+mod nobody;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod meaning;
+#[path = "../support/nobody.rs"]
+mod nobody;
 mod repeats;
 mod secrets;
 mod sending;

@@ -3,8 +3,8 @@
 use secrecy::SecretString;
 use serde_json::json;
 use slipway::discord::rest::{CallbackError, Rest, RestError, Unseen};
-use tokio::net::TcpListener;
 
+use crate::nobody::Nobody;
 use crate::server::{Server, Step, answer, error, too_many};
 use crate::{APP, BOT_TOKEN, call_back, edit, post, soon, within};
 
@@ -58,10 +58,8 @@ async fn an_accepted_callback_stays_accepted_when_its_body_breaks_off_or_is_odd(
 
 #[tokio::test]
 async fn a_callback_that_could_not_connect_was_seen_by_nobody() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let root = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
-    let rest = Rest::new(SecretString::from(BOT_TOKEN), Some(&root)).unwrap();
+    let nobody = Nobody::new();
+    let rest = Rest::new(SecretString::from(BOT_TOKEN), Some(&nobody.url())).unwrap();
     let error = call_back(&rest, within(2000)).await.unwrap_err();
     let unreached = matches!(error, CallbackError::NotSeen { cause: Unseen::Unreached });
     assert!(unreached, "{error:?}");

@@ -3,7 +3,7 @@
 
 pub(super) mod store;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
 
 use fnv::FnvHasher;
@@ -30,6 +30,9 @@ pub enum Facet {
     Branch,
 }
 
+const FACETS: [Facet; 7] =
+    [Facet::Actor, Facet::Name, Facet::Action, Facet::Outcome, Facet::Repo, Facet::Environment, Facet::Branch];
+
 impl Facet {
     /// That of a column of `audit_log`.
     pub fn of(column: &str) -> Option<Self> {
@@ -48,55 +51,86 @@ impl Facet {
 
 /// A value of a facet. The letters A to Z count in either case, as they do to a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Value(u64);
+pub struct Value {
+    /// Of which it is.
+    pub facet: Facet,
+    hash: u64,
+}
 
 impl Value {
     /// What stands for `text`.
     pub fn new(facet: Facet, text: &str) -> Self {
         let mut hasher = FnvHasher::default();
-        hasher.write_u8(facet as u8);
         text.bytes().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
-        Self(hasher.finish())
+        Self { facet, hash: hasher.finish() }
     }
 }
 
-/// Two values that stand together in an entry.
+/// Which two facets the values of a pair are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind(usize);
+
+/// Numbers below which all kinds are.
+const KINDS: usize = FACETS.len() * FACETS.len();
+
+impl Kind {
+    fn new(one: Facet, other: Facet) -> Self {
+        Self(one.min(other) as usize * FACETS.len() + one.max(other) as usize)
+    }
+
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of = |place: usize| FACETS[..place].iter().map(move |other| Self::new(FACETS[place], *other));
+        (0..FACETS.len()).flat_map(of)
+    }
+
+    /// As it stands in the database.
+    pub fn number(self) -> i64 {
+        self.0 as i64
+    }
+}
+
+/// Two values of different facets that stand together in an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Pair(u64);
+pub struct Pair {
+    /// Of which facets.
+    pub kind: Kind,
+    mixed: u64,
+}
 
 impl Pair {
     /// These two, in either order.
     pub fn new(one: Value, other: Value) -> Self {
         // The finalizer of SplitMix64 (Steele, Lea, Flood 2014) over both: FNV's low bits alone would be too much alike.
-        let mut mixed = one.min(other).0.rotate_left(29) ^ one.max(other).0;
+        let mut mixed = one.min(other).hash.rotate_left(29) ^ one.max(other).hash;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self(mixed ^ (mixed >> 31))
+        Self { kind: Kind::new(one.facet, other.facet), mixed: mixed ^ (mixed >> 31) }
     }
 
     /// All those of an entry.
     pub fn of(row: &Row) -> impl Iterator<Item = Self> {
         let value = |facet, text: Option<&str>| text.map(|text| Value::new(facet, text));
-        let values = [
-            value(Facet::Actor, row.actor_id.as_deref()),
-            value(Facet::Name, row.actor_name.as_deref()),
-            value(Facet::Action, Some(&row.action)),
-            value(Facet::Outcome, Some(&row.outcome)),
-            value(Facet::Repo, row.repo.as_deref()),
-            value(Facet::Environment, row.environment.as_deref()),
-            value(Facet::Branch, row.branch.as_deref()),
-        ];
+        let values = FACETS.map(|facet| match facet {
+            Facet::Actor => value(facet, row.actor_id.as_deref()),
+            Facet::Name => value(facet, row.actor_name.as_deref()),
+            Facet::Action => value(facet, Some(&row.action)),
+            Facet::Outcome => value(facet, Some(&row.outcome)),
+            Facet::Repo => value(facet, row.repo.as_deref()),
+            Facet::Environment => value(facet, row.environment.as_deref()),
+            Facet::Branch => value(facet, row.branch.as_deref()),
+        });
         let places = (0..values.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
         places.filter_map(move |(one, other)| Some(Self::new(values[one]?, values[other]?)))
     }
 
     fn bits(self, of: u64) -> impl Iterator<Item = usize> {
-        let step = (self.0 >> 32) | 1;
-        (0..BITS_SET).map(move |turn| (self.0.wrapping_add(turn.wrapping_mul(step)) % of) as usize)
+        let step = (self.mixed >> 32) | 1;
+        (0..BITS_SET).map(move |turn| (self.mixed.wrapping_add(turn.wrapping_mul(step)) % of) as usize)
     }
 }
 
-/// The pairs of the entries of a block: a Bloom filter.
+/// The pairs of one kind of the entries of a block: a Bloom filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pairs(Vec<u8>);
 
@@ -121,10 +155,22 @@ impl Pairs {
 #[derive(Debug)]
 pub struct Notes {
     spans: Vec<(i64, i64, i64)>,
-    pairs: Vec<(i64, Pairs)>,
+    pairs: BTreeMap<i64, [Option<Pairs>; KINDS]>,
 }
 
 impl Notes {
+    /// What the tables say: blocks with their first and last times, and blocks with a kind's pairs.
+    fn new(spans: Vec<(i64, i64, i64)>, noted: impl IntoIterator<Item = (i64, i64, Pairs)>) -> Self {
+        let mut pairs: BTreeMap<i64, [Option<Pairs>; KINDS]> = BTreeMap::new();
+        for (block, kind, noted) in noted {
+            let kinds = pairs.entry(block).or_insert_with(|| std::array::from_fn(|_| None));
+            if let Some(kind) = usize::try_from(kind).ok().and_then(|kind| kinds.get_mut(kind)) {
+                *kind = Some(noted);
+            }
+        }
+        Self { spans, pairs }
+    }
+
     /// The table, and which block of it, by which a search may pass by an entry of a chain that goes on to `newest`: none when nobody
     /// has changed them.
     pub fn hide(&self, row: &Row, newest: i64) -> Option<(&'static str, i64)> {
@@ -138,8 +184,9 @@ impl Notes {
             return Some(("audit_span", block));
         }
         let block = row.seq.div_euclid(BLOCK);
-        let noted = self.pairs.iter().find(|noted| noted.0 == block).map(|noted| &noted.1);
-        let is_there = noted.is_none_or(|noted| Pair::of(row).all(|pair| noted.may_hold(pair)));
+        let is_there = self.pairs.get(&block).is_none_or(|kinds| {
+            Pair::of(row).all(|pair| kinds[pair.kind.0].as_ref().is_none_or(|noted| noted.may_hold(pair)))
+        });
         (!is_there).then_some(("audit_met", block))
     }
 }

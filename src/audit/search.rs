@@ -22,6 +22,9 @@ const PAGE_MAX: usize = 200;
 const PAGE_MIN: usize = 5;
 /// How many numbers the first step of a search spans.
 const STEP_FIRST: i64 = 8_192;
+/// Of how many blocks the notes are read at a time: at first, and at most.
+const BLOCKS_FIRST: i64 = 32;
+const BLOCKS_MAX: i64 = 1_024;
 /// A step that took less is followed by a longer one, one that took more by a shorter one.
 const STEP_SHORT: Duration = Duration::from_millis(20);
 const STEP_LONG: Duration = Duration::from_millis(100);
@@ -125,6 +128,9 @@ struct Search<'a> {
     /// The numbers that are left to look through, each from the first to the one after the last, in the order in which they come.
     ranges: VecDeque<(i64, i64)>,
     step: i64,
+    /// Those of which the notes are still to be read, and of how many blocks at a time.
+    unread: VecDeque<(i64, i64)>,
+    blocks: i64,
     /// The last number that was looked at.
     last: Option<i64>,
 }
@@ -150,32 +156,41 @@ impl<'a> Search<'a> {
         let drive = Drive::choose(connection, question, span).await?;
         let step = if drive.is_short() { i64::MAX } else { STEP_FIRST };
         let ranges = if drive.is_empty() { VecDeque::new() } else { ranges.into() };
-        Ok(Self { question, upwards, drive, ranges, step, last: None })
+        Ok(Self { question, upwards, drive, ranges, step, unread: VecDeque::new(), blocks: BLOCKS_FIRST, last: None })
     }
 
-    /// Passes by the blocks that are noted to have no entry that is meant.
+    /// Passes by the blocks that are noted to have no entry that is meant, some blocks at a time.
     async fn narrow(&mut self, connection: &mut Connection) -> Result<(), DbError> {
-        let meetings = std::mem::take(&mut self.drive.meetings);
-        let ends = self.ranges.iter().map(|range| range.0).min().zip(self.ranges.iter().map(|range| range.1 - 1).max());
-        let Some((first, last)) = ends.filter(|_| !meetings.is_empty()) else { return Ok(()) };
-        let blocks = (first / BLOCK, last / BLOCK);
-        let passed_by = block::store::without(connection, self.question.guild, blocks, &meetings).await?;
-        let mut ranges: Vec<(i64, i64)> = self.ranges.drain(..).collect();
-        ranges.sort_unstable();
-        ranges = block::without(&ranges, |block| passed_by.contains(&block));
-        if !self.upwards {
-            ranges.reverse();
+        while self.ranges.is_empty()
+            && let Some((first, end)) = self.unread.pop_front()
+        {
+            let numbers = self.blocks * BLOCK;
+            self.blocks = (self.blocks * 2).min(BLOCKS_MAX);
+            let (part, rest) = if self.upwards {
+                let cut = end.min(first.saturating_add(numbers));
+                ((first, cut), (cut, end))
+            } else {
+                let cut = first.max(end.saturating_sub(numbers));
+                ((cut, end), (first, cut))
+            };
+            if rest.0 < rest.1 {
+                self.unread.push_front(rest);
+            }
+            let blocks = (part.0 / BLOCK, (part.1 - 1) / BLOCK);
+            let passed_by =
+                block::store::without(connection, self.question.guild, blocks, &self.drive.meetings).await?;
+            let mut left = block::without(&[part], |block| passed_by.contains(&block));
+            if !self.upwards {
+                left.reverse();
+            }
+            self.ranges = left.into();
         }
-        self.ranges = ranges.into();
         Ok(())
     }
 
     /// Looks through the next few numbers; what is meant there, in the order of the search. Nothing when none is left.
     async fn step(&mut self, connection: &mut Connection, wanted: usize) -> Result<Option<Vec<Row>>, DbError> {
-        // What is found at once needs no notes.
-        if self.last.is_some() {
-            self.narrow(connection).await?;
-        }
+        self.narrow(connection).await?;
         let Some((first, end)) = self.ranges.pop_front() else { return Ok(None) };
         let window = if self.upwards {
             (first, end.min(first.saturating_add(self.step)))
@@ -194,10 +209,14 @@ impl<'a> Search<'a> {
             (false, Some(seq)) => (first, seq),
             (false, None) => (first, window.0),
         };
-        self.last = Some(if self.upwards { rest.0 - 1 } else { rest.1 });
         if rest.0 < rest.1 {
             self.ranges.push_front(rest);
         }
+        // What is found at once needs no notes.
+        if self.last.is_none() && !self.drive.meetings.is_empty() {
+            std::mem::swap(&mut self.ranges, &mut self.unread);
+        }
+        self.last = Some(if self.upwards { rest.0 - 1 } else { rest.1 });
         if took < STEP_SHORT {
             self.step = self.step.saturating_mul(4);
         } else if took > STEP_LONG {

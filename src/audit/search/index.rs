@@ -141,14 +141,13 @@ impl Drive {
 
 /// The pairs of values of each two ways, where they are of different columns and aren't too many.
 fn meetings<'a>(ways: impl Iterator<Item = &'a Way>) -> Vec<Vec<Pair>> {
-    let ways: Vec<Vec<(Facet, Value)>> = ways.filter_map(values_of).collect();
+    let ways: Vec<Vec<Value>> = ways.filter_map(values_of).collect();
     let mut meetings = Vec::new();
     for (place, one) in ways.iter().enumerate() {
         for other in &ways[..place] {
-            let is_apart = one.iter().all(|(facet, _)| other.iter().all(|(another, _)| facet != another));
+            let is_apart = one.iter().all(|one| other.iter().all(|other| one.facet != other.facet));
             if is_apart && one.len() * other.len() <= PAIRS_MAX {
-                let pairs = one.iter().flat_map(|(_, one)| other.iter().map(|(_, other)| Pair::new(*one, *other)));
-                meetings.push(pairs.collect());
+                meetings.push(one.iter().flat_map(|one| other.iter().map(|other| Pair::new(*one, *other))).collect());
             }
         }
     }
@@ -156,12 +155,12 @@ fn meetings<'a>(ways: impl Iterator<Item = &'a Way>) -> Vec<Vec<Pair>> {
 }
 
 /// The values of a way; nothing where blocks have no note of them.
-fn values_of(way: &Way) -> Option<Vec<(Facet, Value)>> {
+fn values_of(way: &Way) -> Option<Vec<Value>> {
     let mut values = Vec::new();
     for found in way {
         let facet = Facet::of(found.index.column)?;
         let Values::Texts(texts) = &found.values else { return None };
-        values.extend(texts.iter().map(|text| (facet, Value::new(facet, text))));
+        values.extend(texts.iter().map(|text| Value::new(facet, text)));
     }
     Some(values)
 }

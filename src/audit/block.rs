@@ -14,9 +14,9 @@ use super::chain::Row;
 pub const BLOCK: i64 = 4_096;
 /// Numbers that `audit_span` tells the times of together.
 pub const SPAN: i64 = 1_024;
-/// Bits of a note for each pair of values, and how many of them stand for one: one pair in a hundred that isn't there seems to be.
-const BITS: usize = 10;
-const BITS_SET: u64 = 7;
+/// Bits of a note for each pair of values, and how many of them stand for one: one pair in seven hundred that isn't there seems to be.
+const BITS: usize = 14;
+const BITS_SET: u64 = 8;
 
 /// A column whose values many entries have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,7 +229,7 @@ mod tests {
             let noted = Pairs::noted(&(0..count).map(pair).collect());
             assert!((0..count).all(|number| noted.may_hold(pair(number))), "{count}");
             let wrong = (count..count + 10_000).filter(|number| noted.may_hold(pair(*number))).count();
-            assert!(wrong < 200, "{wrong} of 10,000 seem to stand among {count}");
+            assert!(wrong < 40, "{wrong} of 10,000 seem to stand among {count}");
         }
         assert!(Pairs(Vec::new()).may_hold(pair(1)));
     }

@@ -52,6 +52,7 @@ pub async fn redact(
     reason: &str,
     now: Timestamp,
 ) -> Result<Erased, RedactError> {
+    let alike = alike(db, guild, seq).await?;
     let mut tx = db.begin().await?;
     let records = store::records(&mut tx, guild).await?;
     let Some(row) = store::entry(&mut tx, guild, seq).await? else {
@@ -66,10 +67,6 @@ pub async fn redact(
     if row.action == Action::AuditArchived.as_str() {
         return Err(RedactError::Record(seq));
     }
-    let alike = match &row.reason {
-        Some(reason) => store::with_reason(&mut tx, guild, reason).await?,
-        None => Vec::new(),
-    };
     let detail = serde_json::to_value(Redacted { redacted: erased_with(&row) }).expect("numbers are JSON");
     let entry =
         Entry::new(guild, now, operator, Action::AuditRedacted, Outcome::Allowed).reason(Some(reason)).detail(detail);
@@ -77,8 +74,18 @@ pub async fn redact(
     store::erase(&mut tx, guild, seq).await?;
     block::store::note_again(&mut tx, guild, seq / BLOCK).await?;
     tx.commit().await?;
-    let alike = alike.into_iter().filter(|other| *other != seq).collect();
     Ok(Erased { record: head.seq, alike, wiped: db.flush_log().await? })
+}
+
+/// Other entries with the same reason. No index knows reasons, and a transaction that writes would keep deploys waiting for as long as
+/// it takes to read the whole log.
+async fn alike(db: &Db, guild: GuildId, seq: i64) -> Result<Vec<i64>, DbError> {
+    let mut reader = db.reader().await?;
+    let Some(reason) = store::entry(&mut reader, guild, seq).await?.and_then(|row| row.reason) else {
+        return Ok(Vec::new());
+    };
+    let alike = store::with_reason(&mut reader, guild, &reason).await?;
+    Ok(alike.into_iter().filter(|other| *other != seq).collect())
 }
 
 /// The entry itself, and where it records redactions, those: their record is gone with it.

@@ -80,22 +80,21 @@ pub async fn archive(
     if path.exists() {
         return Err(ArchiveError::Exists(path.to_owned()));
     }
-    let mut reader = db.reader().await?;
-    let records = store::records(&mut reader, guild).await?;
-    let Some(last) = store::last_before(&mut reader, guild, before).await? else { return Err(ArchiveError::Nothing) };
     // What an earlier archive was stopped at is removed first: it is in its file.
-    if let Some(archived) = &records.archived {
+    let earlier = store::records(&mut *db.reader().await?, guild).await?.archived;
+    if let Some(archived) = earlier {
         remove(db, guild, archived.seq).await?;
-        if last <= archived.seq {
-            return Err(ArchiveError::Nothing);
-        }
     }
+    // One snapshot: what is recorded as redacted and what is there belong together.
+    let mut snapshot = db.pool().begin().await.map_err(DbError::from)?;
+    let records = store::records(&mut snapshot, guild).await?;
+    let Some(last) = store::last_before(&mut snapshot, guild, before).await? else { return Err(ArchiveError::Nothing) };
     let failed = |why| ArchiveError::File { path: path.to_owned(), why };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let mut lines = Lines::new(FileFormat::Jsonl, Hashed::new(BufWriter::new(file))).map_err(failed)?;
     let mut check = Check::new(guild, records.clone());
-    let mut rows = store::rows_after(&mut reader, guild, i64::MIN, ROWS).await?;
+    let mut rows = store::rows_after(&mut snapshot, guild, i64::MIN, ROWS).await?;
     while let Some(seq) = rows.last().map(|row| row.seq) {
         for row in rows.iter().filter(|row| row.seq <= last) {
             check.row(row).map_err(ArchiveError::Broken)?;
@@ -104,25 +103,27 @@ pub async fn archive(
         if seq >= last {
             break;
         }
-        rows = store::rows_after(&mut reader, guild, seq, ROWS).await?;
+        rows = store::rows_after(&mut snapshot, guild, seq, ROWS).await?;
     }
-    drop(reader);
+    drop(snapshot);
     let (out, sha256) = lines.finish().map_err(failed)?.finish();
     let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
 
-    let (first, entries, redacted) = (check.first, check.entries, check.redacted);
+    let (first, entries) = (check.first, check.entries);
     let head = check.verifier.head();
     let differs = |why: String| ArchiveError::Differs { path: path.to_owned(), why };
-    let read = read_back(path, guild, records).map_err(differs)?;
+    let read = read_back(path, guild, records.clone()).map_err(differs)?;
     if (read.0.entries, read.0.verifier.head(), &read.1) != (entries, head.clone(), &sha256) {
         return Err(differs("its entries or its bytes are others".to_owned()));
     }
 
     let mut tx = db.begin().await?;
-    if store::redacted_up_to(&mut tx, guild, last).await? != redacted {
+    // What is recorded is told by an index; looking at each entry would keep deploys from the database for seconds.
+    let redacted = |records: &Records| records.redacted.iter().filter(|seq| **seq <= last).count();
+    if redacted(&store::records(&mut tx, guild).await?) != redacted(&records) {
         return Err(ArchiveError::Redacted(path.to_owned()));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -155,12 +156,11 @@ struct Check {
     verifier: Verifier,
     first: i64,
     entries: u64,
-    redacted: i64,
 }
 
 impl Check {
     fn new(guild: GuildId, records: Records) -> Self {
-        Self { verifier: Verifier::new(guild, records), first: 0, entries: 0, redacted: 0 }
+        Self { verifier: Verifier::new(guild, records), first: 0, entries: 0 }
     }
 
     fn row(&mut self, row: &Row) -> Result<(), Broken> {
@@ -168,7 +168,6 @@ impl Check {
             self.first = row.seq;
         }
         self.entries += 1;
-        self.redacted += i64::from(row.salt.is_none());
         self.verifier.next(row)
     }
 }

@@ -212,14 +212,14 @@ pub async fn entry(connection: &mut Connection, guild: GuildId, seq: i64) -> Res
 
 /// What the entries of a chain record of the chain itself.
 pub async fn records(connection: &mut Connection, guild: GuildId) -> Result<Records, DbError> {
-    let details: Vec<(String, Option<String>)> = sqlx::query_as(
-        "SELECT action, detail FROM audit_log WHERE guild_id = $1 AND action IN ('audit.redacted', 'audit.archived')",
+    let details: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT detail FROM audit_log WHERE guild_id = $1 AND action IN ('audit.redacted', 'audit.archived')",
     )
     .bind(guild.row())
     .fetch_all(connection)
     .await?;
     let mut records = Records::default();
-    for detail in details.into_iter().filter_map(|(_, detail)| detail) {
+    for detail in details.into_iter().flatten() {
         // What doesn't read as Slipway writes it records nothing; its own seal tells that it was changed.
         if let Ok(Redacted { redacted }) = serde_json::from_str(&detail) {
             records.redacted.extend(redacted);
@@ -272,13 +272,6 @@ pub async fn last_before(
         .fetch_one(connection)
         .await?;
     Ok(last)
-}
-
-/// How many of the entries up to `last` are erased.
-pub async fn redacted_up_to(connection: &mut Connection, guild: GuildId, last: i64) -> Result<i64, DbError> {
-    let redacted =
-        sqlx::query_scalar("SELECT COUNT(*) FROM audit_log WHERE guild_id = $1 AND seq <= $2 AND salt IS NULL");
-    Ok(redacted.bind(guild.row()).bind(last).fetch_one(connection).await?)
 }
 
 /// Removes the oldest entries up to `last`, which an entry must record as archived; at most `limit`. How many they were.

@@ -1,6 +1,14 @@
 //! `slipway audit archive`.
 
-use super::log::{Log, entry};
+use std::time::Duration;
+
+use serde_json::json;
+use slipway::actor::Actor;
+use slipway::audit::archive::{ArchiveError, archive};
+use slipway::audit::{self, Action, Entry, Outcome};
+use slipway::time::{Clock, Timestamp};
+
+use super::log::{DAY, FIRST, Log, acme, entry};
 
 #[tokio::test]
 async fn the_oldest_entries_go_to_a_file_and_the_chain_is_proved_from_its_head() {
@@ -66,6 +74,32 @@ async fn nothing_is_removed_before_the_file_proves_itself() {
     log.tamper("UPDATE audit_log SET branch = 'other' WHERE seq = 3").await;
     log.audit(&["archive", "--before", "2025-12-06", "broken.jsonl"]).refused("The chain is broken: entry 3");
     assert_eq!((count().await, log.files()), (vec!["10".to_owned()], vec!["old.jsonl".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_is_redacted_while_the_file_is_written_is_not_removed_as_if_the_file_were_true() {
+    let log = Log::of(10).await;
+    let (root, path) = (Actor::cli("root"), log.path("old.jsonl"));
+    let before = Timestamp::from_millis(FIRST + 5 * DAY);
+    // It is erased already, and not yet for others.
+    let mut tx = log.db.begin().await.unwrap();
+    let record = Entry::new(acme(), before, &root, Action::AuditRedacted, Outcome::Allowed);
+    audit::append(&mut tx, &record.detail(json!({ "redacted": [3] }))).await.unwrap();
+    audit::store::erase(&mut tx, acme(), 3).await.unwrap();
+    let archives = tokio::spawn({
+        let (db, path) = (log.db.clone(), path.clone());
+        async move { archive(&db, &root, acme(), before, &path, &Clock::system()).await }
+    });
+    let written = async {
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), written).await.expect("a file");
+    tx.commit().await.unwrap();
+    let archived = archives.await.unwrap();
+    assert!(matches!(archived, Err(ArchiveError::Redacted(_))), "{archived:?}");
+    assert_eq!(log.column("SELECT CAST(COUNT(*) AS TEXT) FROM audit_log WHERE seq <= 10").await, ["10"]);
 }
 
 #[tokio::test]

@@ -210,8 +210,14 @@ async fn way(
     for index in indexes {
         let Some(values) = values(connection, question, *index, globs).await? else { return Ok(None) };
         let between = if index.between.is_some() { outcomes.to_vec() } else { Vec::new() };
-        if !values.is_empty() && between.is_empty() == index.between.is_none() {
-            way.push(Found { index: *index, values: Values::Texts(values), between });
+        if values.is_empty() || between.is_empty() != index.between.is_none() {
+            continue;
+        }
+        let found = Found { index: *index, values: Values::Texts(values), between };
+        // Who is named is hardly ever somebody's id, too: what one index doesn't have at all is asked of the other alone.
+        let alone = vec![found.clone()];
+        if indexes.len() == 1 || store::count(connection, question.guild, &alone, (0, i64::MAX), 1).await? > 0 {
+            way.push(found);
         }
     }
     Ok(Some(way))

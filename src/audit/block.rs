@@ -16,7 +16,7 @@ pub const BLOCK: i64 = 4_096;
 pub const SPAN: i64 = 1_024;
 /// Bits of a note for each pair of values, and how many of them stand for one: one pair in seven hundred that isn't there seems to be.
 const BITS: usize = 14;
-const BITS_SET: u64 = 8;
+const BITS_SET: u32 = 8;
 
 /// A column whose values many entries have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,9 +124,10 @@ impl Pair {
         places.filter_map(move |(one, other)| Some(Self::new(values[one]?, values[other]?)))
     }
 
+    /// Which bits stand for it among so many. A product's upper half instead of a remainder: a check asks for 168 of them at each entry.
     fn bits(self, of: u64) -> impl Iterator<Item = usize> {
-        let step = (self.mixed >> 32) | 1;
-        (0..BITS_SET).map(move |turn| (self.mixed.wrapping_add(turn.wrapping_mul(step)) % of) as usize)
+        let (first, step) = ((self.mixed >> 32) as u32, self.mixed as u32 | 1);
+        (0..BITS_SET).map(move |turn| ((u64::from(first.wrapping_add(turn.wrapping_mul(step))) * of) >> 32) as usize)
     }
 }
 
@@ -152,7 +153,7 @@ impl Pairs {
 }
 
 /// What is noted of some entries, by their blocks: the times between which they lie, and the pairs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Notes {
     spans: Vec<(i64, i64, i64)>,
     pairs: BTreeMap<i64, [Option<Pairs>; KINDS]>,
@@ -175,7 +176,7 @@ impl Notes {
     /// has changed them.
     pub fn hide(&self, row: &Row, newest: i64) -> Option<(&'static str, i64)> {
         let block = row.seq.div_euclid(SPAN);
-        let is_whole = (block + 1) * SPAN <= newest.saturating_add(1);
+        let is_whole = (block + 1).saturating_mul(SPAN) <= newest.saturating_add(1);
         let is_within = match self.spans.iter().find(|span| span.0 == block) {
             Some((_, first, last)) => (*first..=*last).contains(&row.at),
             None => !is_whole,

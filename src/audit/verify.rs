@@ -1,6 +1,6 @@
 //! Checks a whole chain as the database has it now, in constant memory. Knows no SQL, and nothing of how the answer is shown.
 
-use super::block::{self, Notes};
+use super::block::{self, BLOCK, Notes};
 use super::chain::{Head, Row};
 use super::proof::{Broken, Fault, Verifier};
 use super::store;
@@ -123,6 +123,7 @@ pub async fn verify_after(
     {
         check.look_for(&archived);
     }
+    let (mut notes, mut notes_of) = (Notes::default(), None);
     let mut rows = store::rows_after(&mut tx, guild, i64::MIN, ROWS).await;
     loop {
         let read = match rows {
@@ -136,7 +137,10 @@ pub async fn verify_after(
         let Some((first, last)) = read.first().zip(read.last()).map(|(first, last)| (first.seq, last.seq)) else {
             break;
         };
-        let notes = block::store::notes(&mut tx, guild, first, last).await?;
+        let blocks = (first.div_euclid(BLOCK), last.div_euclid(BLOCK));
+        if notes_of != Some(blocks) {
+            (notes, notes_of) = (block::store::notes(&mut tx, guild, blocks).await?, Some(blocks));
+        }
         // The next ones are read while these are checked.
         let check_these = async {
             for row in &read {

@@ -95,19 +95,25 @@ pub async fn without(
     Ok(without)
 }
 
-/// What is noted of the entries from `first` to `last`.
-pub async fn notes(connection: &mut Connection, guild: GuildId, first: i64, last: i64) -> Result<Notes, DbError> {
+/// What is noted of the entries of the blocks from `first` to `last`.
+pub async fn notes(connection: &mut Connection, guild: GuildId, (first, last): (i64, i64)) -> Result<Notes, DbError> {
+    let spans_each = BLOCK / SPAN;
     let spans = sqlx::query_as(
         "SELECT block, at_min, at_max FROM audit_span WHERE guild_id = $1 AND block BETWEEN $2 AND $3 ORDER BY block",
     );
-    let spans = spans.bind(guild.row()).bind(first / SPAN).bind(last / SPAN).fetch_all(&mut *connection).await?;
+    let spans = spans
+        .bind(guild.row())
+        .bind(first.saturating_mul(spans_each))
+        .bind((last + 1).saturating_mul(spans_each) - 1)
+        .fetch_all(&mut *connection)
+        .await?;
     let pairs = sqlx::query_as(
         "SELECT block, kind, pairs
            FROM audit_met
           WHERE guild_id = $1 AND kind IN (SELECT value FROM json_each($2)) AND block BETWEEN $3 AND $4",
     );
     let pairs: Vec<(i64, i64, Vec<u8>)> =
-        pairs.bind(guild.row()).bind(all_kinds()).bind(first / BLOCK).bind(last / BLOCK).fetch_all(connection).await?;
+        pairs.bind(guild.row()).bind(all_kinds()).bind(first).bind(last).fetch_all(connection).await?;
     Ok(Notes::new(spans, pairs.into_iter().map(|(block, kind, pairs)| (block, kind, Pairs(pairs)))))
 }
 

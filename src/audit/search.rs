@@ -20,16 +20,18 @@ const HELD_MAX: usize = 1_000;
 /// Entries that are asked for at a time: at most, and at least when there are many guilds.
 const PAGE_MAX: usize = 200;
 const PAGE_MIN: usize = 5;
-/// How many numbers the first step of a search spans.
+/// How many numbers the first step of a search spans, and the shortest one.
 const STEP_FIRST: i64 = 8_192;
+const STEP_MIN: i64 = 1_024;
 /// Of how many blocks the notes are read at a time: at first, and at most.
 const BLOCKS_FIRST: i64 = 32;
 const BLOCKS_MAX: i64 = 1_024;
 /// A step that took less is followed by a longer one, one that took more by a shorter one.
 const STEP_SHORT: Duration = Duration::from_millis(20);
 const STEP_LONG: Duration = Duration::from_millis(100);
-/// Entries that one statement brings at most.
+/// Entries that one statement brings: at most, and at least for a page, of which not everybody may see each.
 const ROWS_MAX: usize = 500;
+const ROWS_MIN: usize = 50;
 
 /// What one wants to know of a chain.
 #[derive(Debug, Clone)]
@@ -107,7 +109,7 @@ pub async fn page(
             beyond = Beyond::Unknown(seq);
             break;
         }
-        let Some(found) = search.step(&mut connection, limit + 1 - rows.len()).await? else { break };
+        let Some(found) = search.step(&mut connection, (limit + 1 - rows.len()).max(ROWS_MIN)).await? else { break };
         rows.extend(found.into_iter().filter(sees));
     }
     if rows.len() > limit {
@@ -121,8 +123,8 @@ pub async fn page(
 }
 
 /// A search under way.
-struct Search<'a> {
-    question: &'a Question,
+struct Search {
+    question: Question,
     upwards: bool,
     drive: Drive,
     /// The numbers that are left to look through, each from the first to the one after the last, in the order in which they come.
@@ -135,8 +137,8 @@ struct Search<'a> {
     last: Option<i64>,
 }
 
-impl<'a> Search<'a> {
-    async fn begin(connection: &mut Connection, question: &'a Question, from: From) -> Result<Self, DbError> {
+impl Search {
+    async fn begin(connection: &mut Connection, question: &Question, from: From) -> Result<Self, DbError> {
         let (mut first, mut end) = (1, store::newest(connection, question.guild).await?.saturating_add(1));
         match from {
             From::Newest => {}
@@ -156,7 +158,16 @@ impl<'a> Search<'a> {
         let drive = Drive::choose(connection, question, span).await?;
         let step = if drive.is_short() { i64::MAX } else { STEP_FIRST };
         let ranges = if drive.is_empty() { VecDeque::new() } else { ranges.into() };
-        Ok(Self { question, upwards, drive, ranges, step, unread: VecDeque::new(), blocks: BLOCKS_FIRST, last: None })
+        Ok(Self {
+            question: question.clone(),
+            upwards,
+            drive,
+            ranges,
+            step,
+            unread: VecDeque::new(),
+            blocks: BLOCKS_FIRST,
+            last: None,
+        })
     }
 
     /// Passes by the blocks that are noted to have no entry that is meant, some blocks at a time.
@@ -188,7 +199,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks through the next few numbers; what is meant there, in the order of the search. Nothing when none is left.
+    /// Looks through the next few numbers; the first ones that are meant there, `wanted` at most, in the order of the search. Nothing
+    /// when no number is left.
     async fn step(&mut self, connection: &mut Connection, wanted: usize) -> Result<Option<Vec<Row>>, DbError> {
         self.narrow(connection).await?;
         let Some((first, end)) = self.ranges.pop_front() else { return Ok(None) };
@@ -197,9 +209,9 @@ impl<'a> Search<'a> {
         } else {
             (first.max(end.saturating_sub(self.step)), end)
         };
-        let limit = wanted.clamp(50, ROWS_MAX);
+        let limit = wanted.min(ROWS_MAX);
         let begun = Instant::now();
-        let rows = store::rows(connection, self.question, &self.drive, window, self.upwards, limit).await?;
+        let rows = store::rows(connection, &self.question, &self.drive, window, self.upwards, limit).await?;
         let took = begun.elapsed();
         // Where the statement was full, the rest of the window is still to come.
         let cut = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
@@ -217,27 +229,56 @@ impl<'a> Search<'a> {
             std::mem::swap(&mut self.ranges, &mut self.unread);
         }
         self.last = Some(if self.upwards { rest.0 - 1 } else { rest.1 });
-        if took < STEP_SHORT {
+        // The index was followed to the end of the window: where the statement was full, in vain.
+        if cut.is_some() || took > STEP_LONG {
+            self.step = (self.step / 2).max(STEP_MIN);
+        } else if took < STEP_SHORT {
             self.step = self.step.saturating_mul(4);
-        } else if took > STEP_LONG {
-            self.step = (self.step / 2).max(STEP_FIRST);
         }
         Ok(Some(rows))
+    }
+}
+
+/// A search that is gone on with as its matches are asked for. It is begun once: to choose what leads it, and to read which blocks it
+/// passes by, for every few hundred matches would cost more than the matches.
+struct Going {
+    pool: Pool,
+    question: Question,
+    from: From,
+    search: Option<Search>,
+}
+
+impl Going {
+    fn new(pool: &Pool, question: Question, from: From) -> Self {
+        Self { pool: pool.clone(), question, from, search: None }
+    }
+
+    /// The next matches, `wanted` at most and perhaps none; nothing when everything was looked through.
+    async fn next(&mut self, wanted: usize) -> Result<Option<Vec<Row>>, DbError> {
+        let mut connection = self.pool.acquire().await?;
+        let search = match &mut self.search {
+            Some(search) => search,
+            None => self.search.insert(Search::begin(&mut connection, &self.question, self.from).await?),
+        };
+        search.step(&mut connection, wanted).await
+    }
+
+    /// The number of the last entry that was looked at.
+    fn last(&self) -> Option<i64> {
+        self.search.as_ref()?.last
     }
 }
 
 /// The matches of a query in the chains of one or more guilds, one after the other and newest first, in constant memory and without
 /// holding the database between pages.
 pub struct Newest {
-    pool: Pool,
     page: usize,
     chains: Vec<Chain>,
 }
 
 /// What is left of one guild's matches.
 struct Chain {
-    question: Question,
-    from: From,
+    going: Going,
     held: VecDeque<Row>,
     ended: bool,
 }
@@ -248,18 +289,20 @@ impl Newest {
         let page = (HELD_MAX / chains.len().max(1)).clamp(PAGE_MIN, PAGE_MAX);
         let chain = |(guild, from)| {
             let question = Question { guild, query: query.clone(), as_of: as_of.clone() };
-            Chain { question, from, held: VecDeque::new(), ended: false }
+            Chain { going: Going::new(pool, question, from), held: VecDeque::new(), ended: false }
         };
-        Self { pool: pool.clone(), page, chains: chains.into_iter().map(chain).collect() }
+        Self { page, chains: chains.into_iter().map(chain).collect() }
     }
 
     /// The next match: the latest that is left; within a guild in the order of its chain, whatever its clock did.
     pub async fn next(&mut self) -> Result<Option<Row>, DbError> {
-        for chain in self.chains.iter_mut().filter(|chain| chain.held.is_empty() && !chain.ended) {
-            let found = page(&self.pool, &chain.question, chain.from, self.page, None, &|_| true).await?;
-            chain.ended = found.beyond == Beyond::Nothing;
-            chain.from = found.rows.last().map_or(chain.from, |row| From::Before(row.seq));
-            chain.held = found.rows.into();
+        for chain in &mut self.chains {
+            while chain.held.is_empty() && !chain.ended {
+                match chain.going.next(self.page).await? {
+                    Some(rows) => chain.held = rows.into(),
+                    None => chain.ended = true,
+                }
+            }
         }
         let latest = self.chains.iter_mut().max_by_key(|chain| chain.held.front().map(|row| (row.at, row.guild_id)));
         Ok(latest.and_then(|chain| chain.held.pop_front()))
@@ -268,23 +311,21 @@ impl Newest {
 
 /// The matches of a query in one chain in its order, some at a time, in constant memory.
 pub struct Oldest {
-    pool: Pool,
-    question: Question,
+    going: Going,
     /// The number after the last that is looked at.
     end: i64,
     passed: i64,
-    ended: bool,
 }
 
 impl Oldest {
     /// Asks a chain up to the entry before `end`.
     pub fn new(pool: &Pool, question: Question, end: i64) -> Self {
-        Self { pool: pool.clone(), question, end, passed: 0, ended: false }
+        Self { going: Going::new(pool, question, From::After(0)), end, passed: 0 }
     }
 
     /// How many numbers there are to look through.
     pub async fn length(&self) -> Result<i64, DbError> {
-        let newest = store::newest(&mut *self.pool.acquire().await?, self.question.guild).await?;
+        let newest = store::newest(&mut *self.going.pool.acquire().await?, self.going.question.guild).await?;
         Ok(newest.min(self.end.saturating_sub(1)))
     }
 
@@ -293,29 +334,30 @@ impl Oldest {
         self.passed
     }
 
-    /// The next matches; nothing when there are no more.
+    /// The next matches, perhaps none; nothing when everything was looked through.
     pub async fn next(&mut self) -> Result<Option<Vec<Row>>, DbError> {
-        if self.ended {
+        if self.passed >= self.end.saturating_sub(1) {
             return Ok(None);
         }
-        let mut rows = if self.question.query.terms.is_empty() {
-            let mut connection = self.pool.acquire().await?;
-            let rows =
-                super::store::rows_after(&mut connection, self.question.guild, self.passed, ROWS_MAX as i64).await?;
-            self.ended = rows.is_empty();
-            rows
-        } else {
-            let mut found =
-                page(&self.pool, &self.question, From::After(self.passed), ROWS_MAX, None, &|_| true).await?;
-            self.ended = found.beyond == Beyond::Nothing;
-            found.rows.reverse();
-            found.rows
-        };
-        self.passed = rows.last().map_or(self.passed, |row| row.seq);
-        if self.passed >= self.end {
-            self.ended = true;
+        let next = if self.going.question.query.terms.is_empty() { self.any().await? } else { self.meant().await? };
+        Ok(next.map(|mut rows| {
             rows.retain(|row| row.seq < self.end);
-        }
-        Ok(Some(rows))
+            rows
+        }))
+    }
+
+    /// Every entry is meant: they come as quickly as there is.
+    async fn any(&mut self) -> Result<Option<Vec<Row>>, DbError> {
+        let mut connection = self.going.pool.acquire().await?;
+        let guild = self.going.question.guild;
+        let rows = super::store::rows_after(&mut connection, guild, self.passed, ROWS_MAX as i64).await?;
+        self.passed = rows.last().map_or(self.passed, |row| row.seq);
+        Ok(Some(rows).filter(|rows| !rows.is_empty()))
+    }
+
+    async fn meant(&mut self) -> Result<Option<Vec<Row>>, DbError> {
+        let next = self.going.next(ROWS_MAX).await?;
+        self.passed = self.going.last().unwrap_or(self.passed);
+        Ok(next)
     }
 }

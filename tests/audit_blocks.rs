@@ -191,6 +191,25 @@ async fn entries_that_take_the_place_of_some_that_were_cut_off_are_found() {
 }
 
 #[tokio::test]
+async fn an_entry_with_the_last_number_there_is_stops_no_search_and_is_found_out() {
+    let log = Log::new().await;
+    sqlx::query("DROP TRIGGER audit_log_only_grows_at_its_end").execute(log.db.pool()).await.unwrap();
+    log.tamper(
+        "INSERT INTO audit_log SELECT guild_id, 9223372036854775807, format, at, channel_id, actor_id, actor_name, action, repo,
+         environment, branch, revision, deploy_id, outcome, reason, detail, salt, seal, prev_hash, hash FROM audit_log WHERE seq = 1",
+    )
+    .await;
+    assert_eq!(log.found("actor:@alice repo:acme/api", false).await, [9_001]);
+    assert_eq!(log.found("actor:@alice repo:acme/api since:2025-12-06", true).await, [9_001]);
+    let breaks = log.breaks().await;
+    let is_told = breaks.iter().any(|told| told.starts_with("entries 12501 to 9223372036854775806 are missing"));
+    assert!(is_told, "{breaks:?}");
+    let mut tx = log.db.begin().await.unwrap();
+    let refused = audit::append(&mut tx, &entry(1)).await;
+    assert!(refused.is_err(), "nothing can follow it: {refused:?}");
+}
+
+#[tokio::test]
 async fn an_erased_name_is_erased_from_the_notes_and_archived_blocks_have_none() {
     let log = Log::new().await;
     let (root, now) = (Actor::cli("root"), Timestamp::from_millis(FIRST + (ENTRIES + 1) * MINUTE));

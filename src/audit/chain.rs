@@ -93,7 +93,8 @@ pub fn noted(text: &str) -> Result<String, Invalid> {
 pub fn link(entry: &Entry, newest: &Head, salt: [u8; SALT_BYTES]) -> Row {
     let mut row = Row {
         guild_id: entry.guild.row(),
-        seq: newest.seq + 1,
+        // Behind the last number that there is, where somebody put an entry, nothing can be: the database refuses a second one.
+        seq: newest.seq.saturating_add(1),
         format: FORMAT,
         at: entry.at.millis(),
         channel_id: entry.channel.map(|channel| channel.row()),

@@ -100,7 +100,7 @@ impl fmt::Display for Broken {
                     "entry {seq} is not the one that audit_head has noted under that number: one of them was changed"
                 )
             }
-            Fault::NotTheNewest(Some(Head { seq: noted, .. })) if *noted == seq + 1 => {
+            Fault::NotTheNewest(Some(Head { seq: noted, .. })) if *noted == seq.saturating_add(1) => {
                 write!(f, "entry {noted} was cut off: audit_head has noted it as the newest one")
             }
             Fault::NotTheNewest(Some(Head { seq: noted, .. })) if *noted > seq => {

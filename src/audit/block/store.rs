@@ -1,6 +1,6 @@
 //! The notes of blocks in the database, and the times that its triggers note in `audit_span`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
@@ -67,8 +67,8 @@ pub async fn without(
     guild: GuildId,
     (first, last): (i64, i64),
     meetings: &[Vec<Pair>],
-) -> Result<HashSet<i64>, DbError> {
-    let mut without = HashSet::new();
+) -> Result<BTreeSet<i64>, DbError> {
+    let mut without = BTreeSet::new();
     for meeting in meetings {
         let mut kinds: HashMap<Kind, Vec<Pair>> = HashMap::new();
         meeting.iter().for_each(|pair| kinds.entry(pair.kind).or_default().push(*pair));
@@ -135,7 +135,7 @@ pub async fn is_ahead(connection: &mut Connection, guild: GuildId, newest: i64) 
 pub async fn cut_off(connection: &mut Connection, guild: GuildId, last: i64) -> Result<(), DbError> {
     sqlx::query("DELETE FROM audit_span WHERE guild_id = $1 AND block >= $2")
         .bind(guild.row())
-        .bind((last + 1) / SPAN)
+        .bind(last.saturating_add(1) / SPAN)
         .execute(&mut *connection)
         .await?;
     sqlx::query(
@@ -143,7 +143,7 @@ pub async fn cut_off(connection: &mut Connection, guild: GuildId, last: i64) -> 
     )
     .bind(guild.row())
     .bind(all_kinds())
-    .bind((last + 1) / BLOCK)
+    .bind(last.saturating_add(1) / BLOCK)
     .execute(connection)
     .await?;
     Ok(())

@@ -8,14 +8,12 @@ use sqlx::{Any, AssertSqlSafe, Row as _};
 
 use super::Question;
 use super::index::{Drive, Found, Index, Values, Way};
+use crate::audit::block::{self, SPAN};
 use crate::audit::chain::Row;
 use crate::audit::query::{AsOf, Field, Glob, Test};
 use crate::audit::store::{columns, read};
 use crate::db::{Connection, DbError};
 use crate::id::GuildId;
-
-/// Numbers that `audit_span` tells the times of together.
-const BLOCK: i64 = 1_024;
 
 /// The number of a chain's newest entry; 0 when there is none.
 pub async fn newest(connection: &mut Connection, guild: GuildId) -> Result<i64, DbError> {
@@ -47,13 +45,15 @@ pub async fn ranges(
     .bind(end)
     .fetch_one(connection)
     .await?;
-    let block = |name| blocks.try_get::<Option<i64>, _>(name);
-    let (lowest, highest, newest) = (block("lowest")?, block("highest")?, block("newest")?);
+    let of = |name| blocks.try_get::<Option<i64>, _>(name);
+    let (lowest, highest, newest) = (of("lowest")?, of("highest")?, of("newest")?);
     // The newest numbers, which are no whole block yet, are always looked through.
-    let open = newest.map_or(0, |newest| (newest + 1) * BLOCK);
+    let open = newest.map_or(0, |newest| block::numbers(newest, SPAN).1);
     Ok(match lowest.zip(highest) {
-        Some((lowest, highest)) if (highest + 1) * BLOCK == open => vec![(lowest * BLOCK, i64::MAX)],
-        Some((lowest, highest)) => vec![(lowest * BLOCK, (highest + 1) * BLOCK), (open, i64::MAX)],
+        Some((lowest, highest)) => {
+            let (first, end) = (block::numbers(lowest, SPAN).0, block::numbers(highest, SPAN).1);
+            if end == open { vec![(first, i64::MAX)] } else { vec![(first, end), (open, i64::MAX)] }
+        }
         None => vec![(open, i64::MAX)],
     })
 }

@@ -387,9 +387,10 @@ async fn it_stops_quickly_before_it_was_ever_connected() {
     let bot = Bot::start(gateway.url());
     bot.stop().await;
 
-    let gone = ScriptedGateway::open().await.url();
-    let bot = Bot::start(gone);
-    sleep(Duration::from_millis(300)).await;
+    let gone = ScriptedGateway::open().await;
+    let bot = Bot::start(gone.url());
+    drop(gone.accept_tcp().await);
+    drop(gone);
     bot.stop().await;
 }
 

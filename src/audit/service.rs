@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const EXPORT_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// How many look through the log at a time: each has a connection, and what deploys needs the others.
 const AT_ONCE: usize = 2;
+/// How many of them may do so for minutes, so that a page never waits for an export, nor for another server's.
+const LONG_AT_ONCE: usize = 1;
 
 /// The audit log of every guild, for those who may ask.
 #[derive(Clone)]
@@ -36,7 +38,30 @@ pub struct Audit {
     db: Db,
     permissions: Permissions,
     clock: Clock,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
+}
+
+/// Who looks through the log now.
+struct Turns {
+    any: Semaphore,
+    long: Semaphore,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { any: Semaphore::new(AT_ONCE), long: Semaphore::new(LONG_AT_ONCE) }
+    }
+
+    /// Waits for a turn of a second or so. It is never closed, so there always is one.
+    async fn short(&self) -> Option<SemaphorePermit<'_>> {
+        self.any.acquire().await.ok()
+    }
+
+    /// Waits for a turn of minutes.
+    async fn long(&self) -> (Option<SemaphorePermit<'_>>, Option<SemaphorePermit<'_>>) {
+        let long = self.long.acquire().await.ok();
+        (long, self.short().await)
+    }
 }
 
 /// What somebody asks for.
@@ -79,7 +104,7 @@ pub struct Exported {
 impl Audit {
     /// The log in `db`.
     pub fn new(db: Db, permissions: Permissions, clock: Clock) -> Self {
-        Self { db, permissions, clock, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { db, permissions, clock, turns: Arc::new(Turns::new()) }
     }
 
     /// The first page of a search, or another one of a new search.
@@ -161,7 +186,7 @@ impl Audit {
         let detail = serde_json::json!({ "query": query.to_string(), "format": format.as_str() });
         let entry = self.entry(caller, Action::AuditExported).detail(detail);
         let (sight, head) = self.record(caller, entry, None).await?;
-        let _turn = self.turn_to_look().await;
+        let _turn = self.turns.long().await;
         let question = question(caller, &sight, &query, &as_of);
         let mut left = search::Oldest::new(self.db.pool(), question, head.seq);
         let begun = Instant::now();
@@ -190,7 +215,7 @@ impl Audit {
             }
         }
         let (bytes, compressed) = lines.finish().and_then(Bounded::finish).map_err(|_| too_large())?;
-        let day = Timestamp::to_string(&as_of.now).chars().take_while(|c| *c != 'T').collect::<String>();
+        let day = as_of.now.day_in(&as_of.zone);
         let name = format!("audit-{day}.{}{}", format.as_str(), if compressed { ".gz" } else { "" });
         Ok(Exported { name, bytes, entries, newest, query })
     }
@@ -198,7 +223,7 @@ impl Audit {
     /// Checks the whole chain of the caller's guild, and looks in it for a head that was noted earlier.
     pub async fn verify(&self, caller: &Caller, noted: &[String]) -> Result<Checked, Refusal> {
         self.require_all(caller).await?;
-        let _turn = self.turn_to_look().await;
+        let _turn = self.turns.long().await;
         Ok(verify::verify(self.db.pool(), caller.guild, noted).await?)
     }
 
@@ -255,7 +280,7 @@ impl Audit {
         from: From,
     ) -> Result<Page, DbError> {
         let question = question(caller, sight, query, as_of);
-        let _turn = self.turn_to_look().await;
+        let _turn = self.turns.short().await;
         search::page(self.db.pool(), &question, from, PAGE, Some(PATIENCE), &|row| sight.sees(row)).await
     }
 
@@ -273,11 +298,6 @@ impl Audit {
     async fn require_all(&self, caller: &Caller) -> Result<(), Refusal> {
         let mut reader = self.db.reader().await?;
         self.permissions.require(&mut reader, caller, permission::Action::Audit, Ask::default()).await
-    }
-
-    async fn turn_to_look(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.turns.acquire().await.ok()
     }
 
     fn entry(&self, caller: &Caller, action: Action) -> Entry {
@@ -310,4 +330,21 @@ fn question(caller: &Caller, sight: &Sight, query: &Query, as_of: &AsOf) -> Ques
     let mut query = query.clone();
     query.terms.extend(sight.term());
     Question { guild: caller.guild, query, as_of: as_of.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_waits_for_no_export() {
+        let turns = Turns::new();
+        let export = turns.long().await;
+        assert!(turns.long().now_or_never().is_none(), "another one waits");
+        assert!(turns.short().now_or_never().is_some());
+        drop(export);
+        assert!(turns.long().now_or_never().is_some());
+    }
 }

@@ -272,6 +272,26 @@ async fn a_question_that_cannot_be_recorded_is_not_answered() {
 }
 
 #[tokio::test]
+async fn a_server_keeps_a_hundred_queries_and_says_so() {
+    let stage = Stage::start().await;
+    stage
+        .another_program_writes(&format!(
+            "WITH RECURSIVE number (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 100)
+             INSERT INTO audit_query (guild_id, name, query, made_by, made_by_name, made_at)
+             SELECT {}, 'q' || value, 'since:7d', 'cli:root', 'root', 0 FROM number",
+            stage.discord.guild_id()
+        ))
+        .await;
+    let save = |name| audit("save").string("name", name).string("query", "since:1d");
+    let refused = stage.root().hears(save("weekly")).await;
+    assert!(refused.text().contains("There are 100 saved queries, and no more are kept"), "{}", refused.text());
+    assert!(stage.root().hears(save("q7")).await.text().contains("The query is saved"), "in place of another one");
+    stage.root().hears(audit("forget").string("name", "q1")).await;
+    assert!(stage.root().hears(save("weekly")).await.text().contains("The query is saved"));
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn saved_queries_belong_to_their_guild() {
     let stage = Stage::with(&[("DISCORD_GUILD_ID", "")]).await;
     let other = stage.discord.guild("other");

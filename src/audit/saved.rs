@@ -13,6 +13,8 @@ use crate::time::Timestamp;
 
 /// Longest name, in characters.
 const NAME_MAX: usize = 32;
+/// The most queries that a guild keeps: each question reads them all.
+pub const QUERIES_MAX: i64 = 100;
 
 /// The name of a saved query, in lower case and without its `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]

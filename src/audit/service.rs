@@ -245,6 +245,12 @@ impl Audit {
         let mut tx = self.db.begin().await?;
         self.permissions.require_in(&mut tx, caller, permission::Action::Audit, Ask::default()).await?;
         let before = saved::store::put(&mut tx, caller, &name, &query, self.clock.now()).await?;
+        if before.is_none() && saved::store::count(&mut tx, caller.guild).await? > saved::QUERIES_MAX {
+            return Err(Refusal::conflict(
+                format!("There are {} saved queries, and no more are kept.", saved::QUERIES_MAX),
+                "`/audit saved` lists them, and `/audit forget` removes one.",
+            ));
+        }
         let detail = serde_json::json!({ "name": name.as_str(), "query": query.to_string(), "before": before });
         super::append(&mut tx, &self.entry(caller, Action::AuditQuerySaved).detail(detail)).await?;
         tx.commit().await?;

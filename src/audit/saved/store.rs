@@ -50,6 +50,12 @@ pub async fn put(
     Ok(before)
 }
 
+/// How many a guild keeps.
+pub async fn count(tx: &mut Tx, guild: GuildId) -> Result<i64, DbError> {
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM audit_query WHERE guild_id = $1");
+    Ok(count.bind(guild.row()).fetch_one(&mut **tx).await?)
+}
+
 /// Removes one; what it was.
 pub async fn remove(tx: &mut Tx, guild: GuildId, name: &Name) -> Result<Option<String>, DbError> {
     let before = kept(tx, guild, name).await?;

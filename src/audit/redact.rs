@@ -10,6 +10,9 @@ use crate::db::{Db, DbError};
 use crate::id::GuildId;
 use crate::time::Timestamp;
 
+/// How many entries with the same reason are told of.
+pub const ALIKE_MAX: i64 = 20;
+
 /// Why an entry is not erased.
 #[derive(Debug, thiserror::Error)]
 pub enum RedactError {
@@ -37,7 +40,7 @@ pub enum RedactError {
 pub struct Erased {
     /// The entry that records it.
     pub record: i64,
-    /// Other entries that hold the same reason, which may have to follow.
+    /// Other entries that hold the same reason, which may have to follow: the oldest [`ALIKE_MAX`].
     pub alike: Vec<i64>,
     /// Whether nothing of it is left in the database's files either; otherwise it is once the bot lets go of them.
     pub wiped: bool,
@@ -84,8 +87,7 @@ async fn alike(db: &Db, guild: GuildId, seq: i64) -> Result<Vec<i64>, DbError> {
     let Some(reason) = store::entry(&mut reader, guild, seq).await?.and_then(|row| row.reason) else {
         return Ok(Vec::new());
     };
-    let alike = store::with_reason(&mut reader, guild, &reason).await?;
-    Ok(alike.into_iter().filter(|other| *other != seq).collect())
+    store::with_reason(&mut reader, guild, &reason, seq, ALIKE_MAX).await
 }
 
 /// The entry itself, and where it records redactions, those: their record is gone with it.

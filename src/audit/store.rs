@@ -233,11 +233,18 @@ pub async fn records(connection: &mut Connection, guild: GuildId) -> Result<Reco
     Ok(records)
 }
 
-/// The entries that have this reason, the oldest ones first.
-pub async fn with_reason(connection: &mut Connection, guild: GuildId, reason: &str) -> Result<Vec<i64>, DbError> {
-    let entries =
-        sqlx::query_scalar("SELECT seq FROM audit_log WHERE guild_id = $1 AND reason = $2 ORDER BY seq LIMIT 20");
-    Ok(entries.bind(guild.row()).bind(reason).fetch_all(connection).await?)
+/// The entries but `seq` that have this reason, the oldest ones first and at most `limit`.
+pub async fn with_reason(
+    connection: &mut Connection,
+    guild: GuildId,
+    reason: &str,
+    seq: i64,
+    limit: i64,
+) -> Result<Vec<i64>, DbError> {
+    let entries = sqlx::query_scalar(
+        "SELECT seq FROM audit_log WHERE guild_id = $1 AND reason = $2 AND seq <> $3 ORDER BY seq LIMIT $4",
+    );
+    Ok(entries.bind(guild.row()).bind(reason).bind(seq).bind(limit).fetch_all(connection).await?)
 }
 
 /// Erases what is sealed in an entry, with its salt. An entry of the same transaction must say so: the database refuses it otherwise.

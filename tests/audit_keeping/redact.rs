@@ -33,6 +33,18 @@ async fn what_is_redacted_is_gone_from_the_files_and_the_chain_still_proves_the_
 }
 
 #[tokio::test]
+async fn a_reason_that_stands_in_many_entries_is_not_said_to_stand_in_a_few() {
+    let log = Log::of(1).await;
+    for number in 2..=22 {
+        log.append(&entry(number, SECRET)).await;
+    }
+    let said = log.audit(&["redact", "2", "--reason", "a password"]).done().out;
+    assert!(said.contains("The same reason stands in #3, #4,") && said.contains("#22 and perhaps more. "), "{said}");
+    let said = log.audit(&["redact", "3", "--reason", "the same"]).done().out;
+    assert!(said.contains(", #21, #22. Redact them too"), "{said}");
+}
+
+#[tokio::test]
 async fn an_erased_seal_without_a_recorded_redaction_is_tampering() {
     let log = Log::of(3).await;
     log.tamper("DROP TRIGGER audit_log_is_never_changed").await;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{AuditError, Output, guild_or_process, one_guild, tell};
-use crate::audit::redact::{self as erasing, RedactError};
+use crate::audit::redact::{self as erasing, ALIKE_MAX, RedactError};
 use crate::cli::Exit;
 use crate::cli::operate::operator;
 use crate::db::Db;
@@ -56,7 +56,9 @@ pub async fn redact(
     }
     if !erased.alike.is_empty() {
         let others: Vec<String> = erased.alike.iter().map(|seq| format!("#{seq}")).collect();
-        writeln!(output.out, "The same reason stands in {}. Redact them too if it must go.", others.join(", "))?;
+        // There may be more than are told of.
+        let more = if others.len() as i64 == ALIKE_MAX { " and perhaps more" } else { "" };
+        writeln!(output.out, "The same reason stands in {}{more}. Redact them too if it must go.", others.join(", "))?;
     }
     writeln!(
         output.out,

@@ -256,6 +256,31 @@ async fn a_permission_that_is_withdrawn_before_the_question_is_recorded_answers_
     stage.finish().await;
 }
 
+/// Whoever else asks at that time may keep one waiting.
+#[tokio::test]
+async fn a_permission_that_is_withdrawn_while_a_turn_is_waited_for_verifies_nothing() {
+    let stage = Stage::start().await;
+    stage.root().grants(grant(stage.alice().id, "audit")).await;
+    // Two questions have their turns, and wait to be recorded.
+    let mut held = stage.hold_database().await;
+    let others = [stage.root().runs(audit("search")).await, stage.root().runs(audit("search")).await];
+    for other in &others {
+        other.acknowledged().await;
+    }
+    stage.bob().hears(CommandCall::new("whoami")).await;
+    let asking = stage.alice().runs(audit("verify")).await;
+    asking.acknowledged().await;
+    stage.bob().hears(CommandCall::new("whoami")).await;
+    held.write("UPDATE rule SET revoked_at = 1 WHERE action = 'audit'").await;
+    held.give_back().await;
+    let answer = asking.answer_when(|answer| !answer.is_loading()).await;
+    assert!(answer.text().contains("You need the permission `audit`"), "{}", answer.text());
+    for other in others {
+        assert!(other.answer_when(|answer| !answer.is_loading()).await.text().contains("Audit log"));
+    }
+    stage.finish().await;
+}
+
 #[tokio::test]
 async fn a_question_that_cannot_be_recorded_is_not_answered() {
     let stage = Stage::start().await;

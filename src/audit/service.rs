@@ -41,7 +41,8 @@ pub struct Audit {
     turns: Arc<Turns>,
 }
 
-/// Who looks through the log now.
+/// Who looks through the log now. A turn is waited for before the permission is asked for in the question's own transaction: what was
+/// permitted minutes ago may not be any more.
 struct Turns {
     any: Semaphore,
     long: Semaphore,
@@ -113,6 +114,7 @@ impl Audit {
         let (query, as_of) = self.read(caller.guild, &asked.line).await?;
         let detail = Searched { query: query.to_string(), from: asked.from.to_string(), again: None };
         let entry = self.entry(caller, Action::AuditSearched).detail(detail.value());
+        let _turn = self.turns.short().await;
         let (sight, head) = self.record(caller, entry, None).await?;
         // The search itself is no part of its answer.
         let from = if asked.from == From::Newest { From::Before(head.seq) } else { asked.from };
@@ -139,6 +141,7 @@ impl Audit {
         let as_of = saved::as_of(self.db.pool(), caller.guild, Timestamp::from_millis(at)).await?;
         let detail = Searched { query: searched.query, from: from.to_string(), again: Some(search) };
         let entry = self.entry(caller, Action::AuditSearched).detail(detail.value());
+        let _turn = self.turns.short().await;
         let (sight, _) = self.record(caller, entry, None).await?;
         let page = self.page(caller, &sight, &query, &as_of, from).await?;
         Ok(Answer { search, query, from, page })
@@ -185,8 +188,8 @@ impl Audit {
         let (query, as_of) = self.read(caller.guild, line).await?;
         let detail = serde_json::json!({ "query": query.to_string(), "format": format.as_str() });
         let entry = self.entry(caller, Action::AuditExported).detail(detail);
-        let (sight, head) = self.record(caller, entry, None).await?;
         let _turn = self.turns.long().await;
+        let (sight, head) = self.record(caller, entry, None).await?;
         let question = question(caller, &sight, &query, &as_of);
         let mut left = search::Oldest::new(self.db.pool(), question, head.seq);
         let begun = Instant::now();
@@ -224,6 +227,8 @@ impl Audit {
     pub async fn verify(&self, caller: &Caller, noted: &[String]) -> Result<Checked, Refusal> {
         self.require_all(caller).await?;
         let _turn = self.turns.long().await;
+        // It may have been waited for for minutes.
+        self.require_all(caller).await?;
         Ok(verify::verify(self.db.pool(), caller.guild, noted).await?)
     }
 
@@ -286,7 +291,6 @@ impl Audit {
         from: From,
     ) -> Result<Page, DbError> {
         let question = question(caller, sight, query, as_of);
-        let _turn = self.turns.short().await;
         search::page(self.db.pool(), &question, from, PAGE, Some(PATIENCE), &|row| sight.sees(row)).await
     }
 

@@ -143,11 +143,11 @@ async fn remove(db: &Db, guild: GuildId, last: i64) -> Result<(), DbError> {
     loop {
         let mut tx = db.begin().await?;
         let removed = store::remove_oldest(&mut tx, guild, last, REMOVED).await?;
-        block::store::archived(&mut tx, guild, last + 1).await?;
-        tx.commit().await?;
         if removed == 0 {
-            return Ok(());
+            block::store::archived(&mut tx, guild, last + 1).await?;
+            return tx.commit().await;
         }
+        tx.commit().await?;
     }
 }
 

@@ -1,5 +1,8 @@
 //! What is noted of each block of a chain's entries, so that a search can pass it by: which values stand together in one of them. A
 //! note may say so of values that don't, seldom, and never the opposite. Pure but for its store.
+//!
+//! How a note is made (the facets' order, the hash, the bits) is kept in databases: whoever changes it empties `audit_met` in a
+//! migration, or `verify` takes every note for tampered with.
 
 pub(super) mod store;
 

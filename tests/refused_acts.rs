@@ -5,8 +5,8 @@ mod support;
 
 use slipway::circleci::sandbox::timeline::Outcome;
 use support::Stage;
+use support::database::Entry;
 use support::discord::CommandCall;
-use support::stage::Entry;
 
 fn act(sub: &str, id: &str) -> CommandCall {
     CommandCall::new("deploys").sub(sub).string("id", id)

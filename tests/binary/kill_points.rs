@@ -4,8 +4,8 @@
 use crate::process::{Process, Signal};
 use crate::support::Stage;
 use crate::support::circleci::{Fault, Route};
+use crate::support::database::HeldDatabase;
 use crate::support::discord::{Fault as DiscordFault, Interaction, RouteKind};
-use crate::support::stage::HeldDatabase;
 use crate::{ready, slipway, stage};
 use slipway::circleci::sandbox::timeline::Outcome;
 

@@ -34,8 +34,9 @@ async fn rules_repositories_deploys_and_entries_belong_to_their_guild() {
     let removed = root.removes(CommandCall::new("repo").sub("remove").string("name", "acme/web")).await.text();
     assert!(removed.contains("is removed"), "{removed}");
     alice_deploys(&stage).await.answer_when(|card| card.text().contains("Deploy #2 is queued")).await;
-    let about =
-        |entries: Vec<support::stage::Entry>| entries.iter().filter(|entry| entry.action == "deploy.requested").count();
+    let about = |entries: Vec<support::database::Entry>| {
+        entries.iter().filter(|entry| entry.action == "deploy.requested").count()
+    };
     assert_eq!((about(stage.audit().await), about(stage.audit_of(other.id).await)), (2, 1));
     stage.finish().await;
 }

@@ -7,6 +7,7 @@
 )]
 
 pub mod circleci;
+pub mod database;
 pub mod discord;
 pub mod stage;
 mod tidy;

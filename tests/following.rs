@@ -17,6 +17,12 @@ async fn card_is(asked: &Interaction, state: &str) -> MessageView {
     asked.answer_when(|card| card.text().contains(&format!("Deploy #1 is {state}"))).await
 }
 
+/// CircleCI tells nothing of pipelines any more, until its faults are cleared.
+fn goes_dark(stage: &Stage) {
+    stage.circleci.fault(Route::ReadPipeline, Fault::Html502, usize::MAX);
+    stage.circleci.fault(Route::PipelineWorkflows, Fault::Html502, usize::MAX);
+}
+
 mod the_card {
     use super::*;
 
@@ -236,8 +242,7 @@ mod trouble {
         let stage = Stage::following().await;
         let asked = stage.alice().deploys("acme/web", "main").await;
         card_is(&asked, "running").await;
-        stage.circleci.fault(Route::ReadPipeline, Fault::Html502, usize::MAX);
-        stage.circleci.fault(Route::PipelineWorkflows, Fault::Html502, usize::MAX);
+        goes_dark(&stage);
         let card = card_is(&asked, "unknown").await;
         insta::assert_snapshot!(stage.tidy(&card).lines().nth(1).unwrap(), @"CircleCI has been out of reach for a while, so how far it is can't be told: CircleCI had an error of its own (status 502). Slipway goes on asking, and this card changes when CircleCI answers again. Don't deploy again before you have looked at CircleCI.");
         stage.circleci.clear_faults();
@@ -313,8 +318,7 @@ async fn every_state_that_a_deploy_came_to_is_in_the_log() {
     let stage = Stage::following().await;
     let asked = stage.alice().deploys("acme/web", "main").await;
     card_is(&asked, "running").await;
-    stage.circleci.fault(Route::ReadPipeline, Fault::Html502, usize::MAX);
-    stage.circleci.fault(Route::PipelineWorkflows, Fault::Html502, usize::MAX);
+    goes_dark(&stage);
     card_is(&asked, "unknown").await;
     stage.circleci.clear_faults();
     card_is(&asked, "running").await;

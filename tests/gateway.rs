@@ -4,8 +4,8 @@
 #[path = "support/scripted_gateway.rs"]
 mod scripted_gateway;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use scripted_gateway::{Peer, ScriptedGateway};
@@ -406,17 +406,14 @@ async fn it_stops_quickly_when_discord_no_longer_reads() {
 async fn a_client_that_no_longer_turns_is_replaced() {
     let gateway = ScriptedGateway::open().await;
     let (sender, mut incoming) = unbounded_channel();
-    let release = Arc::new(AtomicBool::new(false));
-    let calls = AtomicUsize::new(0);
+    let (release, held) = std::sync::mpsc::channel();
+    let (held, calls) = (Mutex::new(held), AtomicUsize::new(0));
     let deliver = {
-        let release = Arc::clone(&release);
         move |event| {
             sender.send(event).unwrap();
             // The first call blocks serenity's whole runtime.
             if calls.fetch_add(1, Ordering::SeqCst) == 0 {
-                while !release.load(Ordering::SeqCst) {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
+                held.lock().unwrap().recv().unwrap();
             }
         }
     };
@@ -433,7 +430,7 @@ async fn a_client_that_no_longer_turns_is_replaced() {
     assert!(matches!(incoming.recv().await, Some(Incoming::Interaction(_))));
 
     // The first one wakes up and must not disturb the second.
-    release.store(true, Ordering::SeqCst);
+    release.send(()).unwrap();
     assert_eq!(gateway.count(Duration::from_millis(500)).await, 0);
     stop.cancel();
     running.await.unwrap().unwrap();

@@ -85,19 +85,9 @@ async fn a_disk_that_is_full_leaves_nothing_half_written_behind() {
 /// Whoever can write to the database can put what a terminal obeys into any column.
 #[tokio::test]
 async fn nothing_of_a_changed_log_reaches_a_terminal_as_it_is() {
-    let columns = [
-        "actor_id",
-        "actor_name",
-        "action",
-        "repo",
-        "environment",
-        "branch",
-        "revision",
-        "outcome",
-        "reason",
-        "detail",
-    ];
-    for column in columns.into_iter().chain(["salt", "seal", "prev_hash", "hash"]) {
+    let columns = Log::of(0).await.column("SELECT name FROM pragma_table_info('audit_log') WHERE type = 'TEXT'").await;
+    assert_eq!(columns.len(), 14, "{columns:?}");
+    for column in columns {
         let log = Log::of(3).await;
         log.tamper("DROP TRIGGER audit_log_is_never_changed").await;
         let evil =

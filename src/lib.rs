@@ -25,6 +25,7 @@ pub mod id;
 pub mod invalid;
 pub mod logging;
 pub mod metrics;
+mod near;
 pub mod notice;
 pub mod permission;
 pub mod policy;

@@ -63,7 +63,7 @@ async fn an_auditor_asks_and_every_question_is_an_entry() {
     since:7d outcom:denied
              ^^^^^^^^^^^^^
     ```
-    There is no such term; a text with a colon in it is written behind `text:`. Possible: action:, actor:, repo:, environment:, branch:, revision:, outcome:, deploy:, since:, until:, created:, is:, text:. Example: `text:"https://example.com"`. Nothing was done.
+    There is no such term. Did you mean `outcome:`? Possible: action:, actor:, repo:, environment:, branch:, revision:, outcome:, deploy:, since:, until:, created:, is:, text:. Example: `outcome:denied,error`. Nothing was done.
     "#);
     let refused = stage.bob().hears(audit("search")).await;
     assert_snapshot!(stage.tidy(&refused), @"

@@ -1,6 +1,7 @@
 //! The query language of the audit log, one line for chat and command line alike: what a query is, and which entries it
 //! means. Pure: reading one is in `parse.rs`, asking the database in the audit log's store.
 
+mod bad;
 mod complete;
 mod glob;
 mod parse;
@@ -8,9 +9,10 @@ mod span;
 
 use std::fmt;
 
+pub use bad::BadQuery;
 pub use complete::complete;
 pub use glob::Glob;
-pub use parse::{BadQuery, QUERY_CHARS_MAX, Saved};
+pub use parse::{QUERY_CHARS_MAX, Saved};
 pub use span::{AsOf, Span, When};
 
 use super::chain::Row;

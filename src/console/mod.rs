@@ -6,7 +6,6 @@ mod completion;
 pub mod files;
 pub mod lines;
 mod misread;
-mod near;
 pub mod parse;
 pub mod people;
 pub mod render;

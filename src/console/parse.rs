@@ -2,9 +2,9 @@
 //! terminal nor what a command does.
 
 use super::misread::Misread;
-use super::near::near;
 use super::people::People;
 use crate::command::{Arguments, COMMANDS, Completes, Kind, Leaf, OptionSpec, PAGE_OPTION, Path, Shape, Value, leaves};
+use crate::near::near;
 use crate::words::{self, Word};
 
 /// The console's own commands, beside those of the table.

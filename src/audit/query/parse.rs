@@ -1,14 +1,14 @@
 //! Reads a query as people type it, and says what is wrong, where, and what is possible. Knows nothing of the database.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::str::FromStr;
 
 use jiff::civil::Date;
 
-use super::{AsOf, Field, Glob, KEYS, Key, Kind, Query, Span, Term, Test, When};
+use super::{AsOf, BadQuery, Field, Glob, KEYS, Key, Kind, Query, Span, Term, Test, When};
 use crate::audit::entry::{Action, Outcome};
 use crate::id::DeployId;
+use crate::near::near;
 use crate::time::{self, Timestamp};
 use crate::words;
 
@@ -18,72 +18,9 @@ pub const QUERY_CHARS_MAX: usize = 1_000;
 const TERMS_MAX: usize = 50;
 /// The most `*` of one pattern.
 const STARS_MAX: usize = 10;
-/// How much of a query is shown before and after what is wrong in it, in characters.
-const AROUND_MAX: usize = 30;
 
 /// Queries that were saved, by their names.
 pub type Saved = BTreeMap<String, Query>;
-
-/// What is wrong with a query. Its text doesn't repeat the term: whoever shows it quotes that in a way that is safe there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}{}{}", .possible.as_ref().map(|list| format!(" Possible: {list}.")).unwrap_or_default(),
-    .example.map(|example| format!(" Example: {example}")).unwrap_or_default())]
-pub struct BadQuery {
-    /// The term at fault, as typed, without its quotes; `None` when it is the query as a whole.
-    pub term: Option<String>,
-    /// Where it stands in the line, in bytes, quotes included.
-    pub span: Option<Range<usize>>,
-    /// What is wrong: whole sentences.
-    pub why: String,
-    /// What could stand there instead.
-    pub possible: Option<String>,
-    /// A term that would do.
-    pub example: Option<&'static str>,
-}
-
-impl BadQuery {
-    fn new(why: impl Into<String>) -> Self {
-        Self { term: None, span: None, why: why.into(), possible: None, example: None }
-    }
-
-    /// The same with its example set off in backticks.
-    pub fn sentence(&self) -> String {
-        let example = self.example.map(|example| format!(" Example: `{example}`.")).unwrap_or_default();
-        format!("{}{example}", Self { example: None, ..self.clone() })
-    }
-
-    fn possible(self, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let words: Vec<String> = words.into_iter().map(Into::into).collect();
-        Self { possible: Some(words.join(", ")), ..self }
-    }
-
-    fn example(self, example: &'static str) -> Self {
-        Self { example: Some(example), ..self }
-    }
-}
-
-impl BadQuery {
-    /// The part of `line`, the query as typed, that is wrong, with what stands around it, and under it a line that points at it;
-    /// nothing when it is the query as a whole. Whatever takes no column of its own, or two, is shown as a `?`.
-    pub fn pointer(&self, line: &str) -> Option<(String, String)> {
-        let span = self.span.clone()?;
-        let (before, wrong, after) = (line.get(..span.start)?, line.get(span.clone())?, line.get(span.end..)?);
-        let plain =
-            |c: char| if c.is_ascii_graphic() || c == ' ' || (c.is_alphanumeric() && c < '\u{300}') { c } else { '?' };
-        let mut shown: String =
-            before.chars().rev().take(AROUND_MAX).map(plain).collect::<Vec<_>>().iter().rev().collect();
-        if before.chars().count() > AROUND_MAX {
-            shown.insert(0, '…');
-        }
-        let indent = shown.chars().count();
-        shown.extend(wrong.chars().take(2 * AROUND_MAX).map(plain));
-        let marks = shown.chars().count() - indent;
-        if wrong.chars().count() <= 2 * AROUND_MAX {
-            shown.extend(after.chars().take(AROUND_MAX).map(plain));
-        }
-        Some((shown.trim_end().to_owned(), format!("{}{}", " ".repeat(indent), "^".repeat(marks.max(1)))))
-    }
-}
 
 impl FromStr for Query {
     type Err = BadQuery;
@@ -145,6 +82,10 @@ fn term(word: &str) -> Result<Term, BadQuery> {
         Some(rest) => (true, rest),
         None => (false, word),
     };
+    if negated && rest.starts_with('@') {
+        let why = "What a saved query stands for can't be negated; a text is written behind `text:`.";
+        return Err(BadQuery::new(why).example("-text:@weekly"));
+    }
     if rest.is_empty() {
         let why =
             if negated { "Nothing stands behind the `-` that negates it." } else { "An empty text finds nothing." };
@@ -163,12 +104,22 @@ fn looks_like_a_key(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
+fn no_such_term(word: &str) -> BadQuery {
+    let near = near(word, KEYS.iter().map(|key| key.word));
+    let meant = near.first().and_then(|word| KEYS.iter().find(|key| key.word == *word));
+    let bad = match meant {
+        Some(key) => {
+            BadQuery::new(format!("There is no such term. Did you mean `{}:`?", key.word)).example(key.example)
+        }
+        None => BadQuery::new("There is no such term; a text with a colon in it is written behind `text:`.")
+            .example("text:\"https://example.com\""),
+    };
+    bad.possible(KEYS.iter().map(|key| format!("{}:", key.word)))
+}
+
 fn keyed(word: &str, value: &str) -> Result<Test, BadQuery> {
     let Some(key) = KEYS.iter().find(|key| key.word.eq_ignore_ascii_case(word)) else {
-        let known = KEYS.iter().map(|key| format!("{}:", key.word));
-        return Err(BadQuery::new("There is no such term; a text with a colon in it is written behind `text:`.")
-            .possible(known)
-            .example("text:\"https://example.com\""));
+        return Err(no_such_term(word));
     };
     if value.is_empty() {
         return Err(BadQuery::new("Nothing stands behind the colon.").example(key.example));
@@ -219,7 +170,8 @@ fn action(item: &str) -> Result<Glob, BadQuery> {
         return Ok(Glob::new(&format!("{category}.*")));
     }
     if !Action::ALL.iter().any(|action| glob.matches(action.as_str())) {
-        return Err(BadQuery::new("There is no such action.")
+        let words = Action::ALL.iter().flat_map(|action| [action.category(), action.as_str()]);
+        return Err(BadQuery::unknown("There is no such action.", item, words)
             .possible(Action::ALL.iter().map(|action| action.as_str()))
             .example("action:deploy.*"));
     }
@@ -229,7 +181,7 @@ fn action(item: &str) -> Result<Glob, BadQuery> {
 fn outcome(item: &str) -> Result<Glob, BadQuery> {
     let glob = glob(item)?;
     if !Outcome::ALL.iter().any(|outcome| glob.matches(outcome.as_str())) {
-        return Err(BadQuery::new("There is no such outcome.")
+        return Err(BadQuery::unknown("There is no such outcome.", item, Outcome::ALL.iter().map(|one| one.as_str()))
             .possible(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
             .example("outcome:denied"));
     }
@@ -240,7 +192,7 @@ fn outcome(item: &str) -> Result<Glob, BadQuery> {
 fn is(item: &str) -> Result<Glob, BadQuery> {
     let glob = Glob::new(item);
     if !Outcome::ALL.iter().any(|outcome| glob.literal().as_deref() == Some(outcome.as_str())) {
-        return Err(BadQuery::new("No entry is that.")
+        return Err(BadQuery::unknown("No entry is that.", item, Outcome::ALL.iter().map(|one| one.as_str()))
             .possible(Outcome::ALL.iter().map(|outcome| outcome.as_str()).chain(["redacted"]))
             .example("is:denied"));
     }
@@ -433,7 +385,24 @@ mod tests {
         let bad = Query::read("@weakly", &saved).unwrap_err();
         assert!(bad.to_string().contains("Possible: @weekly."), "{bad}");
         assert_eq!(Query::read("\"@weekly\"", &saved).unwrap().to_string(), "text:@weekly");
-        assert!(Query::read("-@weekly", &saved).unwrap().terms[0].negated, "a text with a minus is a text");
+        let bad = Query::read("-@weekly", &saved).unwrap_err();
+        assert!(bad.why.contains("can't be negated"), "{bad}");
+    }
+
+    #[test]
+    fn a_mistyped_word_is_answered_by_the_one_that_was_meant() {
+        for (typed, meant) in [
+            ("-outcom:denied", "outcome:"),
+            ("action:deploy.reqested", "deploy.requested"),
+            ("action:permision", "permission"),
+            ("outcome:alowed", "allowed"),
+            ("is:falied", "failed"),
+        ] {
+            assert!(refused(typed).why.ends_with(&format!("Did you mean `{meant}`?")), "{}", refused(typed));
+        }
+        for other in ["https://example.com", "action:x*", "outcome:x"] {
+            assert!(!refused(other).why.contains("Did you mean"), "{other}");
+        }
     }
 
     #[test]

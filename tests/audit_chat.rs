@@ -307,6 +307,10 @@ async fn a_server_keeps_a_hundred_queries_and_says_so() {
             stage.discord.guild_id()
         ))
         .await;
+    let first = stage.root().hears(audit("saved")).await;
+    assert!(first.text().contains("Page 1 of 10, 100 in all."), "{}", first.text());
+    let second = presses(&stage, &stage.root(), &first, "Older").await;
+    assert!(second.text().contains("Page 2 of 10"), "{}", second.text());
     let save = |name| audit("save").string("name", name).string("query", "since:1d");
     let refused = stage.root().hears(save("weekly")).await;
     assert!(refused.text().contains("There are 100 saved queries, and no more are kept"), "{}", refused.text());

@@ -14,12 +14,15 @@ use crate::id::{DeployId, EntryId};
 use crate::invalid::Invalid;
 use crate::permission::Action;
 use crate::refusal::Refusal;
-use crate::reply::{Attachment, Button, Reply, Text, Tone};
-use crate::words;
+use crate::reply::{self, Attachment, Button, Reply, Text, Tone};
+use crate::{text, words};
 
 const QUERY: &str = "What to look for: actor:alice repo:acme/* -outcome:allowed since:7d \"free text\"";
 const SEQ: OptionSpec = OptionSpec::required("seq", Kind::Text, "The entry's number: #12");
 const NAME: OptionSpec = OptionSpec::required("name", Kind::Completed(Completes::SavedQuery), "Its name: weekly");
+
+/// The most of a saved query that a list shows, in characters: ten of them fit in one message.
+const LISTED_MAX: usize = 200;
 
 /// The options that narrow a search down, beside its query.
 const FILTERS: [OptionSpec; 8] = [
@@ -152,12 +155,12 @@ pub(super) const SPEC: CommandSpec = CommandSpec {
                 description: "List the queries that are kept",
                 needs: Needs::Holds(Action::Audit),
                 options: &[],
-                pages: false,
+                pages: true,
                 pressed: false,
                 in_lines: &[],
                 asks: &[],
                 example: "/audit saved",
-                parse: |_| Ok(Command::Private(Private::AuditSaved(Saved))),
+                parse: |arguments| Ok(Command::Private(Private::AuditSaved(Saved { page: arguments.page() }))),
             },
         ),
         (
@@ -353,7 +356,9 @@ impl Save {
 }
 
 #[derive(Debug)]
-pub struct Saved;
+pub struct Saved {
+    page: usize,
+}
 
 impl Saved {
     pub(super) async fn run(self, app: &App, caller: &Caller) -> Result<Reply, Refusal> {
@@ -362,11 +367,12 @@ impl Saved {
         if saved.is_empty() {
             return Ok(reply.body(Text::default().sentence("There is none. `/audit save` keeps one.")));
         }
-        let line = |saved: &audit::saved::SavedQuery| {
-            let line = Text::default().code(format!("@{}", saved.name)).plain(": ").code(&saved.query);
+        Ok(reply::page(reply, &saved, self.page, "/audit saved", |saved| {
+            let query = saved.query.to_string();
+            let line =
+                Text::default().code(format!("@{}", saved.name)).plain(": ").code(text::clip(&query, LISTED_MAX));
             line.plain(", saved by ").plain(saved.made_by_name.clone()).plain(" ").time(saved.made_at)
-        };
-        Ok(reply.body(Text::join(saved.iter().map(line), &Text::default().line())))
+        }))
     }
 }
 

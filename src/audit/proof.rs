@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::chain::{FORMAT, Head, Row, SALT_BYTES};
-use super::entry::Action;
+use super::entry::{Action, Archived, Redacted};
 use crate::id::GuildId;
 
 /// What the entries of a chain record of the chain itself. Each of them is an entry like others, and checked like them.
@@ -14,6 +14,28 @@ pub struct Records {
     pub redacted: HashSet<i64>,
     /// The last of the oldest entries that were archived and removed.
     pub archived: Option<Head>,
+}
+
+impl Records {
+    /// Takes note of what the `detail` of a redaction or an archive says. What doesn't read as Slipway writes it records nothing; its own
+    /// seal tells that it was changed.
+    pub fn note(&mut self, detail: &str) {
+        if let Ok(Redacted { redacted }) = serde_json::from_str(detail) {
+            self.redacted.extend(redacted);
+        }
+        if let Ok(Archived { last, head }) = serde_json::from_str(detail)
+            && self.archived.as_ref().is_none_or(|archived| archived.seq < last)
+        {
+            self.archived = Some(Head { seq: last, hash: head });
+        }
+    }
+
+    /// Takes note of `row`, if it records a redaction.
+    pub fn note_redaction(&mut self, row: &Row) {
+        if let Some(detail) = row.detail.as_deref().filter(|_| row.action == Action::AuditRedacted.as_str()) {
+            self.note(detail);
+        }
+    }
 }
 
 /// Where a chain breaks.

@@ -5,7 +5,7 @@ use sqlx::{AnyPool, FromRow, Row as _};
 
 use super::block::BLOCK;
 use super::chain::{self, Head, Row, SALT_BYTES};
-use super::entry::{self, Archived, Entry, Redacted};
+use super::entry::{self, Entry};
 use super::proof::Records;
 use super::{block, delivery};
 use crate::db::{Connection, DbError, Tx};
@@ -219,17 +219,7 @@ pub async fn records(connection: &mut Connection, guild: GuildId) -> Result<Reco
     .fetch_all(connection)
     .await?;
     let mut records = Records::default();
-    for detail in details.into_iter().flatten() {
-        // What doesn't read as Slipway writes it records nothing; its own seal tells that it was changed.
-        if let Ok(Redacted { redacted }) = serde_json::from_str(&detail) {
-            records.redacted.extend(redacted);
-        }
-        if let Ok(Archived { last, head }) = serde_json::from_str(&detail)
-            && records.archived.as_ref().is_none_or(|archived| archived.seq < last)
-        {
-            records.archived = Some(Head { seq: last, hash: head });
-        }
-    }
+    details.into_iter().flatten().for_each(|detail| records.note(&detail));
     Ok(records)
 }
 

@@ -1,5 +1,7 @@
 //! Checks a whole chain as the database has it now, in constant memory. Knows no SQL, and nothing of how the answer is shown.
 
+use std::collections::HashSet;
+
 use super::block::{self, BLOCK, Notes};
 use super::chain::{Head, Row};
 use super::proof::{Broken, Fault, Verifier};
@@ -88,19 +90,22 @@ impl Check<'_> {
 
 /// Checks the chain of `guild`, and looks in it for heads (hashes in lower case) that were noted earlier.
 pub async fn verify(pool: &Pool, guild: GuildId, noted: &[String]) -> Result<Checked, DbError> {
-    verify_after(std::iter::empty(), pool, guild, noted).await
+    verify_after(std::iter::empty(), HashSet::new(), pool, guild, noted).await
 }
 
-/// The same for a chain whose oldest entries are not in the database any more but were `archived`.
+/// The same for a chain whose oldest entries are not in the database any more but were `archived`; among them are the records of these
+/// redactions.
 pub async fn verify_after(
     archived: impl Iterator<Item = Row>,
+    redacted: HashSet<i64>,
     pool: &Pool,
     guild: GuildId,
     noted: &[String],
 ) -> Result<Checked, DbError> {
     // One snapshot: what is recorded and what is there belong together.
     let mut tx = pool.begin().await?;
-    let records = store::records(&mut tx, guild).await?;
+    let mut records = store::records(&mut tx, guild).await?;
+    records.redacted.extend(redacted);
     let tail = store::tail(&mut tx, guild).await?;
     let mut check = Check {
         noted,

@@ -10,6 +10,7 @@ mod table;
 pub mod verify;
 
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
@@ -17,10 +18,12 @@ use harmless::Harmless;
 
 use super::operate::operator;
 use super::{Base, Complaint, Exit, Variables, open_existing, tell_wrong};
+use crate::audit::archive::BadArchive;
 use crate::audit::{self, Action, AsOf, BadQuery, Entry, Head, Outcome, Query, saved};
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
 use crate::invalid::Invalid;
+use crate::text::one_line;
 use crate::time::Clock;
 
 pub use search::{SearchArgs, search};
@@ -56,6 +59,14 @@ pub enum AuditError {
     /// Standard output.
     #[error("The answer can't be written: {0}.")]
     Write(#[from] io::Error),
+    /// A file that should hold archived entries.
+    #[error("{} is not checked: {why}.", one_line(&path.display().to_string()))]
+    Archive {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: BadArchive,
+    },
 }
 
 /// Where a command writes, and how wide that is.

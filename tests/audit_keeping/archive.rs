@@ -43,6 +43,24 @@ async fn the_oldest_entries_go_to_a_file_and_the_chain_is_proved_from_its_head()
 }
 
 #[tokio::test]
+async fn a_redaction_that_was_archived_itself_still_accounts_for_what_it_erased() {
+    let log = Log::of(10).await;
+    log.audit(&["redact", "2", "--reason", "a name"]).done();
+    log.audit(&["archive", "--before", "2025-12-06", "entry.jsonl"]).done();
+    log.audit(&["archive", "--before", "2100-01-01", "record.jsonl"]).done();
+    let whole = log.audit(&["verify", "--archive", "entry.jsonl", "--archive", "record.jsonl"]).done().out;
+    assert!(whole.contains("1 of them erased") && whole.contains("the chain holds"), "{whole}");
+
+    let text = std::fs::read_to_string(log.path("record.jsonl")).unwrap();
+    let unrecorded = text.replace(r#"{\"redacted\":[2]}"#, r#"{\"redacted\":[3]}"#);
+    assert_ne!(unrecorded, text);
+    std::fs::write(log.path("record.jsonl"), unrecorded).unwrap();
+    let tampered = log.audit(&["verify", "--archive", "entry.jsonl", "--archive", "record.jsonl"]);
+    assert!(tampered.status == 1 && tampered.out.contains("entry 2 has lost its salt"), "{tampered:?}");
+    assert!(tampered.out.contains("entry 11 was changed: its seal"), "{tampered:?}");
+}
+
+#[tokio::test]
 async fn a_changed_archive_and_one_that_is_cut_off_are_found() {
     let log = Log::of(10).await;
     log.audit(&["archive", "--before", "2025-12-06", "old.jsonl"]).done();
@@ -56,7 +74,8 @@ async fn a_changed_archive_and_one_that_is_cut_off_are_found() {
     assert!(shorter.status == 1 && shorter.out.contains("entry 5 is missing"), "{shorter:?}");
     std::fs::write(log.path("torn.jsonl"), &text[..text.len() - 20]).unwrap();
     log.audit(&["verify", "--archive", "torn.jsonl"]).refused("line 5 is no entry");
-    log.audit(&["verify", "--archive", "none.jsonl"]).refused("can't be opened");
+    log.audit(&["verify", "--archive", "none.jsonl"])
+        .refused("none.jsonl is not checked: it can't be read: No such file");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! `slipway audit verify`: whether a chain holds, and where it breaks.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{AuditError, Format, Output, guild_or_process, one_guild, tell};
-use crate::audit::archive::{self, Rows};
-use crate::audit::{self, Checked, Row, card};
+use crate::audit::archive::{self, BadArchive, Rows};
+use crate::audit::{self, Checked, Records, Row, card};
 use crate::cli::Exit;
 use crate::db::Db;
 use crate::id::GuildId;
@@ -52,13 +52,16 @@ pub async fn verify(
             None => return Ok(Exit::Misuse),
         }
     };
+    // A redaction is recorded behind what it erased, and may be archived too.
+    let mut records = Records::default();
+    let mut archived = Archived::in_files(&args.archives);
+    archived.by_ref().for_each(|row| records.note_redaction(&row));
+    archived.end()?;
     for guild in guilds {
-        let mut archived = Archived { left: args.archives.iter(), open: None, bad: None };
-        chains.push(audit::verify::verify_after(&mut archived, db.pool(), guild, &args.heads).await?);
-        if let Some(bad) = archived.bad {
-            tell(output.err, &bad);
-            return Ok(Exit::Failed);
-        }
+        let mut archived = Archived::in_files(&args.archives);
+        let redacted = records.redacted.clone();
+        chains.push(audit::verify::verify_after(&mut archived, redacted, db.pool(), guild, &args.heads).await?);
+        archived.end()?;
     }
     let lost: Vec<&String> = args
         .heads
@@ -143,8 +146,23 @@ fn print_chains_as_json(chains: &[Checked], output: &mut Output<'_>) -> io::Resu
 struct Archived<'a> {
     left: std::slice::Iter<'a, PathBuf>,
     open: Option<(&'a PathBuf, Rows)>,
-    /// What can't be read, and why.
-    bad: Option<String>,
+    bad: Option<AuditError>,
+}
+
+impl<'a> Archived<'a> {
+    fn in_files(files: &'a [PathBuf]) -> Self {
+        Self { left: files.iter(), open: None, bad: None }
+    }
+
+    /// Whether that was all of them.
+    fn end(self) -> Result<(), AuditError> {
+        self.bad.map_or(Ok(()), Err)
+    }
+
+    fn stop(&mut self, path: &Path, why: BadArchive) -> Option<Row> {
+        *self = Self { bad: Some(AuditError::Archive { path: path.to_owned(), why }), ..Self::in_files(&[]) };
+        None
+    }
 }
 
 impl Iterator for Archived<'_> {
@@ -155,9 +173,9 @@ impl Iterator for Archived<'_> {
             if let Some((path, rows)) = &mut self.open {
                 match rows.next() {
                     Some(Ok(row)) => return Some(row),
-                    Some(Err(error)) => {
-                        self.bad = Some(format!("{} is not checked: {error}.", path.display()));
-                        return None;
+                    Some(Err(why)) => {
+                        let path = *path;
+                        return self.stop(path, why);
                     }
                     None => self.open = None,
                 }
@@ -165,11 +183,7 @@ impl Iterator for Archived<'_> {
             let path = self.left.next()?;
             match archive::open(path) {
                 Ok(rows) => self.open = Some((path, rows)),
-                Err(error) => {
-                    self.bad = Some(format!("{} can't be opened: {error}.", path.display()));
-                    self.left = [].iter();
-                    return None;
-                }
+                Err(error) => return self.stop(path, error.into()),
             }
         }
     }

@@ -102,10 +102,14 @@ pub fn checked(checked: &Checked, noted: &[String]) -> Reply {
 /// What it means that a noted head isn't there.
 pub const LOST: &str = "A noted head is in no chain that was checked: entries were cut off or rewritten since it was noted, it was archived, or it is another database's or guild's.";
 
+/// So many entries, in words: `1 entry`, `2 entries`.
+pub fn counted(entries: u64) -> String {
+    if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
+}
+
 /// How many entries a chain has, and how many are not there in full.
 pub fn entries(checked: &Checked) -> String {
-    let count = |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
-    let mut text = count(checked.entries);
+    let mut text = counted(checked.entries);
     if checked.redacted > 0 {
         text.push_str(&format!(", {} of them erased", checked.redacted));
     }

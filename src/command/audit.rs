@@ -325,15 +325,12 @@ impl Export {
         if !exported.query.terms.is_empty() {
             body = body.code(&exported.query).line();
         }
-        body = body.plain(if exported.entries == 1 {
-            "1 entry".to_owned()
-        } else {
-            format!("{} entries", exported.entries)
-        });
+        let entries = card::counted(exported.entries);
+        body = body.plain(entries.clone());
         if let Some(newest) = &exported.newest {
             body = body.plain(", the newest is ").code(format!("#{}", newest.seq)).plain(": ").code(&newest.hash);
         }
-        let description = format!("{} entries of the audit log", exported.entries);
+        let description = format!("{entries} of the audit log");
         let file = Attachment { name: exported.name, bytes: exported.bytes, description, is_shown: false };
         chat.answer(&Reply::new(Tone::Good, "Exported").body(body.plain(".")).file(file)).await;
         Ok(())

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{AuditError, Output, guild_or_process, one_guild, tell};
 use crate::audit::archive::{self as archiving, ArchiveError};
+use crate::audit::card;
 use crate::cli::Exit;
 use crate::cli::operate::operator;
 use crate::db::Db;
@@ -50,9 +51,10 @@ pub async fn archive(
             let archiving::Archive { entries, first, head, sha256, record } = archive;
             writeln!(
                 output.out,
-                "{entries} entries, #{first} to #{}, are in {} and were removed here.",
-                head.seq,
-                args.file.display()
+                "The archive {} has {}, #{first} to #{}, which were removed here.",
+                args.file.display(),
+                card::counted(entries),
+                head.seq
             )?;
             writeln!(output.out, "  head {}: {}", head.seq, head.hash)?;
             writeln!(output.out, "  SHA-256 of the file: {sha256}")?;

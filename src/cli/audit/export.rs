@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Asked, AuditError, Output, ask, guild_or_process, tell};
 use crate::audit::export::{FileFormat, Lines};
 use crate::audit::search::{Oldest, Question};
-use crate::audit::{Action, Head, Query};
+use crate::audit::{Action, Head, Query, card};
 use crate::cli::Exit;
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
@@ -85,12 +85,11 @@ pub async fn export(
         }
         Err(error) => return Err(error),
     };
-    let entries = if written.entries == 1 { "entry" } else { "entries" };
     let newest = written
         .newest
         .map(|head| format!(", the newest is #{}: {}", head.seq, one_line(&head.hash)))
         .unwrap_or_default();
-    tell(output.err, &format!("{} {entries}{newest}", written.entries));
+    tell(output.err, &format!("{}{newest}", card::counted(written.entries)));
     Ok(Exit::Done)
 }
 

@@ -36,4 +36,5 @@ pub mod stats;
 pub mod text;
 pub mod time;
 mod vocabulary;
+mod whole_file;
 pub mod words;

@@ -18,6 +18,7 @@ use crate::actor::Actor;
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
 use crate::time::{Clock, Timestamp};
+use crate::whole_file::WholeFile;
 
 /// Entries that are read at a time.
 const ROWS: i64 = 500;
@@ -90,8 +91,7 @@ pub async fn archive(
     let records = store::records(&mut snapshot, guild).await?;
     let Some(last) = store::last_before(&mut snapshot, guild, before).await? else { return Err(ArchiveError::Nothing) };
     let failed = |why| ArchiveError::File { path: path.to_owned(), why };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let file = WholeFile::begin(path).map_err(failed)?;
     let mut lines = Lines::new(FileFormat::Jsonl, Hashed::new(BufWriter::new(file))).map_err(failed)?;
     let mut check = Check::new(guild, records.clone());
     let mut rows = store::rows_after(&mut snapshot, guild, i64::MIN, ROWS).await?;
@@ -107,10 +107,7 @@ pub async fn archive(
     }
     drop(snapshot);
     let (out, sha256) = lines.finish().map_err(failed)?.finish();
-    let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error).and_then(WholeFile::finish_new).map_err(failed)?;
 
     let (first, entries) = (check.first, check.entries);
     let head = check.verifier.head();

@@ -13,6 +13,7 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use harmless::Harmless;
 
@@ -177,6 +178,20 @@ async fn one_guild(
     let ids: Vec<String> = guilds.iter().map(ToString::to_string).collect();
     tell(output.err, &format!("Which log? Say `--guild ID`, or set DISCORD_GUILD_ID. There are: {}.", ids.join(", ")));
     Ok(None)
+}
+
+/// Comes at Ctrl-C or SIGTERM, and not at all where neither can be heard. For what writes a file: when it is dropped, nothing of that is
+/// left. A write to standard output could not be dropped, so that keeps the signals' own effect.
+async fn interrupted() {
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
 }
 
 /// A message for people. That standard error is closed changes nothing of the outcome.

@@ -17,6 +17,7 @@ use crate::id::GuildId;
 use crate::refusal::Refusal;
 use crate::repo::{EnvironmentName, RepoName};
 use crate::stats::{Asked, Measured, chart};
+use crate::whole_file::WholeFile;
 
 /// Deploys a day, success rate, lead and recovery times
 #[derive(Debug, Args)]
@@ -73,10 +74,9 @@ async fn show(app: &App, args: &StatsArgs, guild: Option<GuildId>) -> Result<Exi
     }
     if let (Some(path), Some((_, measured))) = (&args.chart, told.first()) {
         let bytes = chart::png(&measured.figures, &what(&asked))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")))?;
+        let mut file = WholeFile::begin(path)?;
         file.write_all(&bytes)?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.finish()?;
     }
     match args.format {
         Format::Table => {

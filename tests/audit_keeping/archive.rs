@@ -16,7 +16,7 @@ async fn the_oldest_entries_go_to_a_file_and_the_chain_is_proved_from_its_head()
     let noted = log.column("SELECT hash FROM audit_log WHERE seq = 5").await.remove(0);
     log.audit(&["redact", "2", "--reason", "a name"]).done();
     let said = log.audit(&["archive", "--before", "2025-12-11", "old.jsonl"]).done().out;
-    assert!(said.starts_with("The archive old.jsonl has 10 entries, #1 to #10, which were removed here."), "{said}");
+    assert!(said.starts_with("The archive old.jsonl has 10 entries, #1 to #10: removed from the database."), "{said}");
     assert_eq!(log.column("SELECT CAST(MIN(seq) AS TEXT) FROM audit_log").await, ["11"]);
 
     let verified = log.audit(&["verify"]).done().out;

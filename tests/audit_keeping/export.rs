@@ -1,8 +1,11 @@
 //! `slipway audit export`.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::log::{Log, acme, entry};
+use super::log::{Log, Said, acme, entry};
 
 #[tokio::test]
 async fn what_is_exported_as_json_lines_proves_itself_to_another_program() {
@@ -66,6 +69,8 @@ async fn a_disk_that_is_full_leaves_nothing_half_written_behind() {
         .unwrap();
     assert_eq!(full.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&full.stderr).contains("can't be written"), "{full:?}");
+    // A folder is no file.
+    log.audit(&["export", "--format", "csv", "--output", "."]).refused("it is a folder");
     // A file may not grow over 1 kB: what was there stays, and nothing else does.
     let limited = std::process::Command::new("bash")
         .args([
@@ -80,6 +85,26 @@ async fn a_disk_that_is_full_leaves_nothing_half_written_behind() {
     assert_ne!(limited.status.code(), Some(0), "{limited:?}");
     assert_eq!(log.files(), ["log.csv"]);
     assert_eq!(std::fs::read_to_string(log.path("log.csv")).unwrap(), "the one of yesterday");
+}
+
+#[tokio::test]
+async fn an_export_that_is_interrupted_leaves_nothing_behind() {
+    let log = Log::of(1).await;
+    log.grow_to(50_000).await;
+    let mut export = log.command(&["export", "--format", "jsonl", "--output", "log.jsonl"]);
+    let export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let under_way =
+        || log.files().iter().any(|name| std::fs::metadata(log.path(name)).is_ok_and(|file| file.len() > 0));
+    let begun = async {
+        while !under_way() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), begun).await.expect("it writes");
+    assert!(Command::new("kill").args(["-INT", &export.id().to_string()]).status().unwrap().success());
+    let said: Said = export.wait_with_output().unwrap().into();
+    said.refused("log.jsonl can't be written: it was interrupted. Nothing was written under that name.");
+    assert!(log.files().is_empty(), "{:?}", log.files());
 }
 
 /// Whoever can write to the database can put what a terminal obeys into any column.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{AuditError, Output, guild_or_process, one_guild, tell};
+use super::{AuditError, Output, guild_or_process, interrupted, one_guild, tell};
 use crate::audit::archive::{self as archiving, ArchiveError};
 use crate::audit::card;
 use crate::cli::Exit;
@@ -29,6 +29,8 @@ pub struct ArchiveArgs {
     guild: Option<GuildId>,
 }
 
+const INTERRUPTED: &str = "Interrupted. Nothing is removed before an entry records the archive; what one has recorded and is still there goes with the next archive.";
+
 /// Archives what `args` name. `guild` is whose log it is unless they say so.
 pub async fn archive(
     db: &Db,
@@ -46,15 +48,24 @@ pub async fn archive(
             return Ok(Exit::Misuse);
         }
     };
-    match archiving::archive(db, &operator(), guild, before, &args.file, clock).await {
+    let operator = operator();
+    let archived = tokio::select! {
+        biased;
+        () = interrupted() => {
+            tell(output.err, INTERRUPTED);
+            return Ok(Exit::Failed);
+        }
+        archived = archiving::archive(db, &operator, guild, before, &args.file, clock) => archived,
+    };
+    match archived {
         Ok(archive) => {
             let archiving::Archive { entries, first, head, sha256, record } = archive;
+            let which = if entries == 1 { format!("#{first}") } else { format!("#{first} to #{}", head.seq) };
             writeln!(
                 output.out,
-                "The archive {} has {}, #{first} to #{}, which were removed here.",
+                "The archive {} has {}, {which}: removed from the database.",
                 args.file.display(),
-                card::counted(entries),
-                head.seq
+                card::counted(entries)
             )?;
             writeln!(output.out, "  head {}: {}", head.seq, head.hash)?;
             writeln!(output.out, "  SHA-256 of the file: {sha256}")?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Asked, AuditError, Output, ask, guild_or_process, tell};
+use super::{Asked, AuditError, Output, ask, guild_or_process, interrupted, tell};
 use crate::audit::export::{FileFormat, Lines};
 use crate::audit::search::{Oldest, Question};
 use crate::audit::{Action, Head, Query, card};
@@ -15,6 +15,7 @@ use crate::db::{Db, DbError};
 use crate::id::GuildId;
 use crate::text::one_line;
 use crate::time::Clock;
+use crate::whole_file::WholeFile;
 
 /// Write entries as CSV or JSON lines, oldest first.
 #[derive(Debug, Clone, Args)]
@@ -68,7 +69,12 @@ pub async fn export(
     let mut parts: Vec<Oldest> = chains.into_iter().map(part).collect();
     let told = match &args.output {
         None => write(&mut parts, format, &mut *output.out).await.map(|(written, _)| written),
-        Some(path) => write_file(&mut parts, format, path).await,
+        Some(path) => tokio::select! {
+            // From the file's first byte on: so it is asked first.
+            biased;
+            () = interrupted() => Err(io::Error::new(ErrorKind::Interrupted, "it was interrupted").into()),
+            told = write_file(&mut parts, format, path) => told,
+        },
     };
     let written = match told {
         Ok(written) => written,
@@ -76,7 +82,7 @@ pub async fn export(
         Err(AuditError::Write(error)) => {
             let target = args.output.as_ref().map_or("Standard output".to_owned(), |path| path.display().to_string());
             let left = if args.output.is_some() {
-                " Nothing is left under that name."
+                " Nothing was written under that name."
             } else {
                 " What was written is not whole."
             };
@@ -102,12 +108,8 @@ struct Written {
 
 /// Writes to a file beside the one that is meant, which takes its place once it is whole and on the disk.
 async fn write_file(parts: &mut [Oldest], format: FileFormat, path: &Path) -> Result<Written, AuditError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    let (written, out) = write(parts, format, BufWriter::new(file)).await?;
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    let (written, out) = write(parts, format, BufWriter::new(WholeFile::begin(path)?)).await?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
     Ok(written)
 }
 

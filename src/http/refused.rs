@@ -63,8 +63,17 @@ impl Refused {
         let Some(since) = self.since().take() else { return };
         tracing::warn!(webhooks = since.count, since = %since.first, "Webhooks were refused; of the last one: {}", since.last);
         if let Err(error) = append(db, clock.now(), since).await {
-            tracing::error!("Refused webhooks could not be recorded: {error}");
+            tracing::error!("Refused webhooks could not be recorded, and are with the next ones: {error}");
+            self.put_back(since);
         }
+    }
+
+    fn put_back(&self, unwritten: Since) {
+        let mut since = self.since();
+        let later = since.unwrap_or(Since { count: 0, ..unwritten });
+        *since = Some(Since { count: later.count.saturating_add(unwritten.count), first: unwritten.first, ..later });
+        drop(since);
+        self.came.notify_one();
     }
 
     fn since(&self) -> MutexGuard<'_, Option<Since>> {
@@ -80,4 +89,28 @@ async fn append(db: &Db, now: Timestamp, since: Since) -> Result<(), DbError> {
     let mut tx = db.begin().await?;
     audit::append(&mut tx, &entry).await?;
     tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_could_not_be_written_down_is_written_with_what_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/slipway.db", folder.path().display()).parse().unwrap();
+        let (refused, clock) = (Refused::default(), Clock::system());
+        let first = Timestamp::from_millis(1_000);
+        refused.count(Unsigned::Missing, first);
+        let gone = Db::open(&url).await.unwrap();
+        gone.close().await;
+        refused.write(&gone, &clock).await;
+        refused.count(Unsigned::Missing, Timestamp::from_millis(2_000));
+        let db = Db::open(&url).await.unwrap();
+        refused.write(&db, &clock).await;
+        let entry = audit::store::entry(&mut db.reader().await.unwrap(), GuildId::PROCESS, 1).await.unwrap().unwrap();
+        assert_eq!(entry.detail.unwrap(), format!(r#"{{"count":2,"since":"{first}"}}"#));
+        refused.write(&db, &clock).await;
+        assert!(audit::store::entry(&mut db.reader().await.unwrap(), GuildId::PROCESS, 2).await.unwrap().is_none());
+    }
 }

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_the_issue_warns_of_are_refused() {
+    fn what_git_takes_for_no_name_is_refused() {
         for bad in [
             "a..b",
             "-x",

@@ -447,7 +447,7 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
         let mut output = Output { out: &mut Closed, err: &mut Vec::new(), width: None };
         let args = SearchArgs { terms: Vec::new(), format, limit: None, guild: None };
         assert_eq!(search(&log.db, &args, None, &Clock::new(now), &mut output).await.unwrap(), Exit::Done);
-        let args = VerifyArgs { heads: vec!["0".repeat(64)], archives: vec![], format, guild: None };
+        let args = VerifyArgs { heads: vec!["0".repeat(64)], archives: vec![], indexes: false, format, guild: None };
         assert_eq!(verify(&log.db, &args, None, &mut output).await.unwrap(), Exit::Failed);
     }
 }

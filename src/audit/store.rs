@@ -223,6 +223,15 @@ pub async fn records(connection: &mut Connection, guild: GuildId) -> Result<Reco
     Ok(records)
 }
 
+/// Where the indexes that searches use don't fit the entries of all chains, in SQLite's words: at most 100 places. It takes as long as to
+/// check the chains, and keeps nobody from writing.
+pub async fn index_faults(pool: &AnyPool) -> Result<Vec<String>, DbError> {
+    // https://sqlite.org/pragma.html#pragma_integrity_check: one row `ok`, or one for each fault.
+    let mut told: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(audit_log)").fetch_all(pool).await?;
+    told.retain(|fault| fault != "ok");
+    Ok(told)
+}
+
 /// The entries but `seq` that have this reason, the oldest ones first and at most `limit`.
 pub async fn with_reason(
     connection: &mut Connection,

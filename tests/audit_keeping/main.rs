@@ -5,5 +5,6 @@
 
 mod archive;
 mod export;
+mod indexes;
 mod log;
 mod redact;

@@ -3,6 +3,7 @@
 mod archive;
 mod export;
 mod harmless;
+pub mod negations;
 mod redact;
 pub mod search;
 mod show;

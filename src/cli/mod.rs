@@ -55,7 +55,7 @@ enum Subcommands {
 ///
 /// The runtime begins here and not in the binary: a future is compiled once more in each crate that polls it.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(audit::negations::last(std::env::args_os()));
     let runtime = match Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -41,16 +41,19 @@ async fn a_query_narrows_an_export_down_and_both_are_entries_that_are_not_in_it(
     assert_eq!(rows.len(), 5, "{}", all.out);
     assert!(rows[0].starts_with("guild_id,seq,format,at,channel_id,actor_id,actor_name,action,"), "{}", rows[0]);
     assert!(rows[4].contains(",\"'=HYPERLINK(\"\"http://evil\"\")\","), "{}", rows[4]);
-    let some = log.audit(&["export", "--format", "jsonl", "deploy:2,3", "-reason", "--"]);
+    let some = log.audit(&["export", "--format", "jsonl", "deploy:2,3", "--reason", "x"]);
     assert_eq!(some.status, 2, "an option that isn't one: {some:?}");
     let some = log.audit(&["export", "--format", "jsonl", "deploy:2,3", "since:2025-12-03"]).done();
     assert_eq!(some.out.lines().count(), 1, "{}", some.out);
+    let other = log.audit(&["export", "-deploy:2", "deploy:2,3", "--format", "jsonl", "-since:2027-01-01"]).done();
+    assert!(other.out.lines().count() == 1 && other.out.contains("\"deploy_id\":3"), "{}", other.out);
     let recorded = log.column("SELECT detail FROM audit_log WHERE action = 'audit.exported' ORDER BY seq").await;
     assert_eq!(
         recorded,
         [
             r#"{"file":null,"format":"csv","query":""}"#,
             r#"{"file":null,"format":"jsonl","query":"deploy:#2,#3 since:2025-12-03"}"#,
+            r#"{"file":null,"format":"jsonl","query":"deploy:#2,#3 -deploy:#2 -since:2027-01-01"}"#,
         ]
     );
 }

@@ -419,6 +419,17 @@ async fn nothing_found_is_said_on_standard_error_and_is_an_empty_array() {
 }
 
 #[tokio::test]
+async fn asking_for_a_guild_that_was_never_here_begins_no_chain() {
+    let log = Log::new().await;
+    log.append(week()).await;
+    let (exit, out, err) = log.search(&["--guild", "42", "--format", "json"], None).await;
+    assert_eq!((exit, out.trim()), (Exit::Done, "[]"));
+    assert_eq!(err, "Nothing is recorded of guild 42. There are: 0.\n");
+    assert_eq!(audit::store::guilds(log.db.pool()).await.unwrap(), [GuildId::PROCESS]);
+    assert_eq!(log.ask("action:audit.searched").await.len(), 1, "the process's own log has the question");
+}
+
+#[tokio::test]
 async fn a_bad_query_is_misuse_and_says_what_is_possible() {
     let log = Log::new().await;
     let (exit, out, err) = log.search(&["since:7d outcom:\u{1b}"], None).await;

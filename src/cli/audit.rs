@@ -151,12 +151,19 @@ async fn ask(
             return Ok(None);
         }
     };
+    let known = audit::store::guilds(db.pool()).await?;
+    // What is asked of a guild that was never here, by a slip of the finger, begins no chain.
+    let own = guild.filter(|guild| known.contains(guild));
     let chains = match guild {
         Some(guild) => vec![guild],
-        None => audit::store::guilds(db.pool()).await?,
+        None => known.clone(),
     };
-    let head = record(db, guild, clock, action, detail(&query)).await?;
-    let end = |chain| if chain == guild.unwrap_or(GuildId::PROCESS) { head.seq } else { i64::MAX };
+    if let Some(unknown) = guild.filter(|guild| own.is_none() && *guild != GuildId::PROCESS) {
+        let others = if known.is_empty() { String::new() } else { format!(" There are: {}.", listed(&known)) };
+        tell(output.err, &format!("Nothing is recorded of guild {unknown}.{others}"));
+    }
+    let head = record(db, own, clock, action, detail(&query)).await?;
+    let end = |chain| if chain == own.unwrap_or(GuildId::PROCESS) { head.seq } else { i64::MAX };
     Ok(Some(Asked { query, as_of, chains: chains.into_iter().map(|chain| (chain, end(chain))).collect() }))
 }
 
@@ -176,9 +183,13 @@ async fn one_guild(
         return Ok(Some(guild));
     }
     let guilds = audit::store::guilds(db.pool()).await?;
-    let ids: Vec<String> = guilds.iter().map(ToString::to_string).collect();
-    tell(output.err, &format!("Which log? Say `--guild ID`, or set DISCORD_GUILD_ID. There are: {}.", ids.join(", ")));
+    tell(output.err, &format!("Which log? Say `--guild ID`, or set DISCORD_GUILD_ID. There are: {}.", listed(&guilds)));
     Ok(None)
+}
+
+fn listed(guilds: &[GuildId]) -> String {
+    let ids: Vec<String> = guilds.iter().map(ToString::to_string).collect();
+    ids.join(", ")
 }
 
 /// Comes at Ctrl-C or SIGTERM, and not at all where neither can be heard. For what writes a file: when it is dropped, nothing of that is

@@ -161,3 +161,26 @@ async fn an_archive_that_was_stopped_while_it_removed_is_whole_and_gone_on_with(
     log.audit(&["archive", "--before", "2025-12-08", "again.jsonl"]).done();
     assert_eq!(log.column("SELECT CAST(MIN(seq) AS TEXT) FROM audit_log").await, ["8"]);
 }
+
+#[tokio::test]
+async fn the_database_finds_what_allows_a_removal_or_an_erasure_without_reading_the_log() {
+    let mut costs = Vec::new();
+    for entries in [1_000, 20_000] {
+        let log = Log::of(1).await;
+        log.grow_to(entries).await;
+        let root = Actor::cli("root");
+        for (action, detail) in [
+            (Action::AuditRedacted, json!({ "redacted": [1] })),
+            (Action::AuditArchived, json!({ "last": 1, "head": "its hash" })),
+        ] {
+            let record = Entry::new(acme(), Timestamp::from_millis(FIRST), &root, action, Outcome::Allowed);
+            log.append(&record.detail(detail)).await;
+        }
+        let first = "WHERE guild_id = 197038439483310086 AND seq = 1";
+        let erased = "actor_name = NULL, reason = NULL, detail = NULL, salt = NULL";
+        let erase = log.steps(&format!("UPDATE audit_log SET {erased} {first}")).await;
+        costs.push((erase, log.steps(&format!("DELETE FROM audit_log {first}")).await));
+    }
+    let [few, many] = costs[..] else { panic!("two logs") };
+    assert!(many.0 < 2 * few.0 && many.1 < 2 * few.1, "a log that is 20 times as long: {few:?}, {many:?}");
+}

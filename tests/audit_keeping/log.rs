@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
 use slipway::actor::{Actor, ActorId};
@@ -10,6 +12,8 @@ use slipway::audit::{self, Action, Entry, Outcome};
 use slipway::db::Db;
 use slipway::id::{DeployId, GuildId, UserId};
 use slipway::time::Timestamp;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 pub const DAY: i64 = 86_400_000;
 /// The day of the first entry.
@@ -138,6 +142,20 @@ impl Log {
 
     pub async fn column(&self, sql: &'static str) -> Vec<String> {
         sqlx::query_scalar(sql).fetch_all(self.db.pool()).await.unwrap()
+    }
+
+    /// How many steps of SQLite's virtual machine a statement that changes one entry takes.
+    pub async fn steps(&self, sql: &str) -> u64 {
+        let mut connection = SqliteConnectOptions::new().filename(self.path("slipway.db")).connect().await.unwrap();
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = steps.clone();
+        connection.lock_handle().await.unwrap().set_progress_handler(1, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        let changed = sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1, "{sql}");
+        steps.load(Ordering::Relaxed)
     }
 
     /// Whether some file of the database holds these bytes.

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -14,13 +16,14 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use slipway::actor::{Actor, ActorId};
+use slipway::audit::archive::archive;
 use slipway::audit::chain::{Head, link};
 use slipway::audit::export::{FileFormat, Lines};
 use slipway::audit::search::{Beyond, From, Oldest, page};
 use slipway::audit::{self, Action, AsOf, Entry, Outcome, Query, Question};
 use slipway::db::Db;
 use slipway::id::{ChannelId, DeployId, GuildId, UserId};
-use slipway::time::Timestamp;
+use slipway::time::{Clock, Timestamp};
 use sqlx::{AnyConnection, Connection, Executor, Row as _};
 use tokio::runtime::Runtime;
 
@@ -104,6 +107,7 @@ async fn measure(path: &Path, entries: i64) {
     answer(&db, entries).await;
     prove(&db, entries).await;
     append(&db).await;
+    keep(&db, entries, &path.with_file_name("archive.jsonl")).await;
     db.close().await;
 }
 
@@ -273,22 +277,15 @@ async fn stream(db: &Db) -> i64 {
 
 /// An entry and its commit, one after the other.
 async fn append(db: &Db) {
-    let entry =
-        Entry::new(GUILD, Timestamp::from_millis(BEGINNING), &Actor::cli("root"), Action::RepoAdded, Outcome::Allowed)
-            .repo("acme/web");
     let mut took = Vec::new();
     for _ in 0..300 {
-        let begun = Instant::now();
-        let mut tx = db.begin().await.unwrap();
-        audit::append(&mut tx, &entry).await.unwrap();
-        tx.commit().await.unwrap();
-        took.push(begun.elapsed());
+        took.push(append_one(db).await);
     }
     took.sort_unstable();
     let many = Instant::now();
     let mut tx = db.begin().await.unwrap();
     for _ in 0..2_000 {
-        audit::append(&mut tx, &entry).await.unwrap();
+        audit::append(&mut tx, &another()).await.unwrap();
     }
     tx.commit().await.unwrap();
     println!(
@@ -316,4 +313,44 @@ impl std::fmt::Display for Memory {
         let kilobytes: u64 = highest.and_then(|text| text.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
         write!(f, "at most {} MB of memory", kilobytes / 1_000)
     }
+}
+
+fn another() -> Entry {
+    let at = Timestamp::from_millis(BEGINNING);
+    Entry::new(GUILD, at, &Actor::cli("root"), Action::RepoAdded, Outcome::Allowed).repo("acme/web")
+}
+
+async fn append_one(db: &Db) -> Duration {
+    let begun = Instant::now();
+    let mut tx = db.begin().await.unwrap();
+    audit::append(&mut tx, &another()).await.unwrap();
+    tx.commit().await.unwrap();
+    begun.elapsed()
+}
+
+/// How fast a tenth of the log is archived, and how long an entry that is written meanwhile waits.
+async fn keep(db: &Db, entries: i64, file: &Path) {
+    let tenth = audit::store::entry(&mut db.reader().await.unwrap(), GUILD, entries / 10).await.unwrap().unwrap();
+    let archived = Arc::new(AtomicBool::new(false));
+    let appends = tokio::spawn({
+        let (db, archived) = (db.clone(), archived.clone());
+        async move {
+            let mut longest = Duration::ZERO;
+            while !archived.load(Ordering::Relaxed) {
+                longest = longest.max(append_one(&db).await);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            longest
+        }
+    });
+    let memory = Memory::begin();
+    let begun = Instant::now();
+    let before = Timestamp::from_millis(tenth.at);
+    let archive = archive(db, &Actor::cli("root"), GUILD, before, file, &Clock::system()).await.unwrap();
+    let rate = archive.entries as f64 / begun.elapsed().as_secs_f64();
+    archived.store(true, Ordering::Relaxed);
+    let longest = appends.await.unwrap().as_secs_f64() * 1_000.0;
+    println!(
+        "archive of a tenth: {rate:.0} entries/s, {memory}; an entry written meanwhile takes at most {longest:.0} ms"
+    );
 }

@@ -16,6 +16,7 @@ pub use parse::{QUERY_CHARS_MAX, Saved};
 pub use span::{AsOf, Span, When};
 
 use super::chain::Row;
+use super::entry::{Action, Outcome};
 use crate::id::DeployId;
 use crate::words;
 
@@ -79,6 +80,19 @@ enum Kind {
     Created,
     Is,
     Text,
+}
+
+impl Kind {
+    /// The only words that it takes; none where it takes others too.
+    fn words(self) -> Vec<&'static str> {
+        let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+        match self {
+            Kind::Field(Field::Action) => Action::ALL.iter().map(|action| action.as_str()).collect(),
+            Kind::Field(Field::Outcome) => outcomes.collect(),
+            Kind::Is => outcomes.chain(["redacted"]).collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// A key of the language, for help and for errors.

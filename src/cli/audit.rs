@@ -2,7 +2,6 @@
 
 mod archive;
 mod export;
-mod harmless;
 pub mod negations;
 mod redact;
 pub mod search;
@@ -14,18 +13,16 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
-use harmless::Harmless;
-
+use super::harmless::Harmless;
 use super::operate::operator;
+use super::signals::Signals;
 use super::{Base, Complaint, Exit, Variables, open_existing, tell_wrong};
 use crate::audit::archive::BadArchive;
 use crate::audit::{self, Action, AsOf, BadQuery, Entry, Head, Outcome, Query, saved};
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
 use crate::invalid::Invalid;
-use crate::text::one_line;
 use crate::time::Clock;
 
 pub use search::{SearchArgs, search};
@@ -62,7 +59,7 @@ pub enum AuditError {
     #[error("The answer can't be written: {0}.")]
     Write(#[from] io::Error),
     /// A file that should hold archived entries.
-    #[error("{} is not checked: {why}.", one_line(&path.display().to_string()))]
+    #[error("{} is not checked: {why}.", path.display())]
     Archive {
         /// Which.
         path: PathBuf,
@@ -85,7 +82,7 @@ pub struct Output<'a> {
 pub async fn run(command: Audit, variables: &Variables) -> Result<Exit, Complaint> {
     let base = Base::read(variables).map_err(|wrong| tell_wrong(&wrong))?;
     let db = open_existing(&base).await?;
-    let (stdout, mut err) = (BufWriter::new(io::stdout().lock()), io::stderr().lock());
+    let (stdout, mut err) = (BufWriter::new(io::stdout().lock()), Harmless::new(io::stderr().lock()));
     let (mut out, width): (Box<dyn Write>, _) = if io::stdout().is_terminal() {
         (Box::new(Harmless::new(stdout)), comfy_table::Table::new().width())
     } else {
@@ -154,16 +151,13 @@ async fn ask(
     let known = audit::store::guilds(db.pool()).await?;
     // What is asked of a guild that was never here, by a slip of the finger, begins no chain.
     let own = guild.filter(|guild| known.contains(guild));
-    let chains = match guild {
-        Some(guild) => vec![guild],
-        None => known.clone(),
-    };
     if let Some(unknown) = guild.filter(|guild| own.is_none() && *guild != GuildId::PROCESS) {
         let others = if known.is_empty() { String::new() } else { format!(" There are: {}.", listed(&known)) };
         tell(output.err, &format!("Nothing is recorded of guild {unknown}.{others}"));
     }
     let head = record(db, own, clock, action, detail(&query)).await?;
     let end = |chain| if chain == own.unwrap_or(GuildId::PROCESS) { head.seq } else { i64::MAX };
+    let chains = guild.map_or(known, |guild| vec![guild]);
     Ok(Some(Asked { query, as_of, chains: chains.into_iter().map(|chain| (chain, end(chain))).collect() }))
 }
 
@@ -195,14 +189,9 @@ fn listed(guilds: &[GuildId]) -> String {
 /// Comes at Ctrl-C or SIGTERM, and not at all where neither can be heard. For what writes a file: when it is dropped, nothing of that is
 /// left. A write to standard output could not be dropped, so that keeps the signals' own effect.
 async fn interrupted() {
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
+    match Signals::listen() {
+        Ok(mut signals) => signals.next().await,
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -2,9 +2,11 @@
 
 pub mod audit;
 mod console;
+mod harmless;
 mod operate;
 mod policy;
 pub mod run;
+mod signals;
 mod stats;
 
 use std::collections::HashSet;
@@ -13,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
+
+use harmless::Harmless;
 
 use crate::config::{Base, Variables, Wrong};
 use crate::db::Db;
@@ -75,7 +79,8 @@ async fn carry_out(cli: Cli) -> ExitCode {
         Err(wrong) => Err(tell_wrong(&[wrong])),
     };
     let exit = ended.unwrap_or_else(|Complaint(text)| {
-        eprintln!("{}", text.trim_end());
+        // That standard error is closed changes nothing of the outcome.
+        let _ = writeln!(Harmless::new(io::stderr()), "{}", text.trim_end());
         Exit::Failed
     });
     ExitCode::from(exit.status())

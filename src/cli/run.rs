@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::signals::Signals;
 use super::{Complaint, Exit, tell_wrong, token_names};
 use crate::app::App;
 use crate::audit::Action;
@@ -175,14 +175,11 @@ async fn tell_of_jobs(app: &App) -> Result<(), Complaint> {
 
 /// Cancels `stopping` at the first SIGTERM or Ctrl-C; the second one ends the process at once.
 fn stop_at_signals(stopping: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::listen()?;
     Ok(async move {
         let mut told = false;
         loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.next().await;
             if told {
                 std::process::exit(1);
             }

@@ -1,11 +1,11 @@
 //! The files of an answer on the disk: under a name that is free. Knows nothing of what is in them.
 
-use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::reply::Attachment;
 use crate::text;
+use crate::whole_file::WholeFile;
 
 /// How many names are tried.
 const TRIED_MAX: u32 = 1_000;
@@ -16,17 +16,14 @@ pub fn save(folder: &Path, file: &Attachment) -> io::Result<PathBuf> {
     for number in 1..=TRIED_MAX {
         let name = if number == 1 { file.name.clone() } else { format!("{stem}-{number}.{ending}") };
         let path = folder.join(name);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut out) => {
-                let written = out.write_all(&file.bytes).and_then(|()| out.sync_all());
-                if written.is_err() {
-                    // Half of it would pass for the whole.
-                    let _ = std::fs::remove_file(&path);
-                }
-                return written.map(|()| path);
-            }
+        if path.symlink_metadata().is_ok() {
+            continue;
+        }
+        let mut out = WholeFile::begin(&path)?;
+        match out.write_all(&file.bytes).and_then(|()| out.finish_new()) {
+            // Somebody else took the name meanwhile.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            written => return written.map(|()| path),
         }
     }
     Err(ErrorKind::AlreadyExists.into())

@@ -29,12 +29,13 @@ impl BadQuery {
         Self { term: None, span: None, why: why.into(), possible: None, example: None }
     }
 
-    /// A word that is none of the `known` ones, with the one that was probably meant.
-    pub(super) fn unknown<'a>(why: &str, typed: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        match near(typed, known).first() {
+    /// A word that is none of those that are possible, with the one that was probably meant.
+    pub(super) fn unknown(why: &str, typed: &str, possible: &[&str]) -> Self {
+        let bad = match near(typed, possible.iter().copied()).first() {
             Some(word) => Self::new(format!("{why} Did you mean `{word}`?")),
             None => Self::new(why),
-        }
+        };
+        bad.possible(possible.iter().copied())
     }
 
     /// The same with its example set off in backticks.

@@ -1,7 +1,6 @@
 //! What could stand next in a query that is being typed. Knows nothing of who types it.
 
-use super::{Field, KEYS, Kind};
-use crate::audit::entry::{Action, Outcome};
+use super::{KEYS, Kind};
 
 /// The whole query with each term that its last word may become, `saved` being the names of saved queries.
 pub fn complete(typed: &str, saved: &[String]) -> Vec<String> {
@@ -26,11 +25,9 @@ pub fn complete(typed: &str, saved: &[String]) -> Vec<String> {
 
 fn values(key: &str) -> Vec<&'static str> {
     match KEYS.iter().find(|known| known.word.eq_ignore_ascii_case(key)).map(|known| known.kind) {
-        Some(Kind::Field(Field::Action)) => Action::ALL.iter().map(|action| action.as_str()).collect(),
-        Some(Kind::Field(Field::Outcome)) => Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect(),
-        Some(Kind::Is) => Outcome::ALL.iter().map(|outcome| outcome.as_str()).chain(["redacted"]).collect(),
         Some(Kind::Since) => vec!["24h", "7d", "30d"],
-        _ => Vec::new(),
+        Some(kind) => kind.words(),
+        None => Vec::new(),
     }
 }
 

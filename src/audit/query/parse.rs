@@ -170,10 +170,10 @@ fn action(item: &str) -> Result<Glob, BadQuery> {
         return Ok(Glob::new(&format!("{category}.*")));
     }
     if !Action::ALL.iter().any(|action| glob.matches(action.as_str())) {
-        let words = Action::ALL.iter().flat_map(|action| [action.category(), action.as_str()]);
-        return Err(BadQuery::unknown("There is no such action.", item, words)
-            .possible(Action::ALL.iter().map(|action| action.as_str()))
-            .example("action:deploy.*"));
+        let mut words: Vec<&str> = Action::ALL.iter().map(|action| action.category()).collect();
+        words.dedup();
+        words.extend(Kind::Field(Field::Action).words());
+        return Err(BadQuery::unknown("There is no such action.", item, &words).example("action:deploy.*"));
     }
     Ok(glob)
 }
@@ -181,9 +181,8 @@ fn action(item: &str) -> Result<Glob, BadQuery> {
 fn outcome(item: &str) -> Result<Glob, BadQuery> {
     let glob = glob(item)?;
     if !Outcome::ALL.iter().any(|outcome| glob.matches(outcome.as_str())) {
-        return Err(BadQuery::unknown("There is no such outcome.", item, Outcome::ALL.iter().map(|one| one.as_str()))
-            .possible(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
-            .example("outcome:denied"));
+        let words = Kind::Field(Field::Outcome).words();
+        return Err(BadQuery::unknown("There is no such outcome.", item, &words).example("outcome:denied"));
     }
     Ok(glob)
 }
@@ -192,9 +191,7 @@ fn outcome(item: &str) -> Result<Glob, BadQuery> {
 fn is(item: &str) -> Result<Glob, BadQuery> {
     let glob = Glob::new(item);
     if !Outcome::ALL.iter().any(|outcome| glob.literal().as_deref() == Some(outcome.as_str())) {
-        return Err(BadQuery::unknown("No entry is that.", item, Outcome::ALL.iter().map(|one| one.as_str()))
-            .possible(Outcome::ALL.iter().map(|outcome| outcome.as_str()).chain(["redacted"]))
-            .example("is:denied"));
+        return Err(BadQuery::unknown("No entry is that.", item, &Kind::Is.words()).example("is:denied"));
     }
     Ok(glob)
 }
@@ -397,6 +394,7 @@ mod tests {
             ("action:permision", "permission"),
             ("outcome:alowed", "allowed"),
             ("is:falied", "failed"),
+            ("is:redcated", "redacted"),
         ] {
             assert!(refused(typed).why.ends_with(&format!("Did you mean `{meant}`?")), "{}", refused(typed));
         }

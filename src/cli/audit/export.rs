@@ -13,7 +13,6 @@ use crate::audit::{Action, Head, Query, card};
 use crate::cli::Exit;
 use crate::db::{Db, DbError};
 use crate::id::GuildId;
-use crate::text::one_line;
 use crate::time::Clock;
 use crate::whole_file::WholeFile;
 
@@ -91,10 +90,7 @@ pub async fn export(
         }
         Err(error) => return Err(error),
     };
-    let newest = written
-        .newest
-        .map(|head| format!(", the newest is #{}: {}", head.seq, one_line(&head.hash)))
-        .unwrap_or_default();
+    let newest = written.newest.map(|head| format!(", the newest is #{}: {}", head.seq, head.hash)).unwrap_or_default();
     tell(output.err, &format!("{}{newest}", card::counted(written.entries)));
     Ok(Exit::Done)
 }

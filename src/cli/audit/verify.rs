@@ -93,13 +93,10 @@ pub async fn verify(
     }
     let faults = if args.indexes { audit::store::index_faults(db.pool()).await? } else { Vec::new() };
     if !faults.is_empty() {
-        let faults: Vec<_> = faults.iter().take(BREAKS_TOLD_MAX).map(|fault| one_line(fault)).collect();
+        let told = faults.iter().take(BREAKS_TOLD_MAX).map(String::as_str).collect::<Vec<_>>().join("; ");
         tell(
             output.err,
-            &format!(
-                "THE INDEXES DON'T FIT THE ENTRIES, so searches may pass some by: {}. {MAKE_ANEW}",
-                faults.join("; ")
-            ),
+            &format!("THE INDEXES DON'T FIT THE ENTRIES, so searches may pass some by: {told}. {MAKE_ANEW}"),
         );
     }
     let proved = lost.is_empty() && faults.is_empty() && chains.iter().all(Checked::holds);

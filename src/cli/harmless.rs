@@ -1,4 +1,4 @@
-//! Standard output where it is a terminal: whatever is written, the terminal obeys nothing of it.
+//! Text for a terminal: whatever is written, the terminal obeys nothing of it.
 
 use std::io::{self, Write};
 
